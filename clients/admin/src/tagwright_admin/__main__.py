@@ -1,0 +1,26 @@
+"""Where the `tagwright` command begins: makes the terminal safe to write to, then hands over to the commands."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from tagwright_admin.commands import app
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name or a bar that the terminal's encoding lacks is shown as \xNN instead of ending the run.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except BrokenPipeError:  # as in `tagwright tag photos | head`: whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at exit
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

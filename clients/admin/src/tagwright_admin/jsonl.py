@@ -1,0 +1,104 @@
+"""JSON lines for programs: one object a photo or model, errors in their place. Keys are added, never changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tagwright_client import Model, PhotoTags, Tag, TagwrightError
+
+_SCORE_DIGITS = 6  # what a 32-bit score carries; more would be noise of its conversion
+
+
+def photo(path: str, tags: PhotoTags | None, error: TagwrightError | None) -> str:
+    """Return the line of one photo: its tags, or the error that it met."""
+    if tags is None:
+        return _line({"photo": path, "error": _error(error) if error is not None else {}})
+    return _line(
+        {
+            "photo": path,
+            "tags": [_tag(tag) for tag in tags.tags],
+            "model_version": tags.model_version,
+            "width": tags.width,
+            "height": tags.height,
+            "format": tags.format,
+            "timings": {
+                "decode_ms": tags.timings.decode_ms,
+                "queue_ms": tags.timings.queue_ms,
+                "inference_ms": tags.timings.inference_ms,
+                "total_ms": round(tags.timings.total_ms, 3),
+            },
+        }
+    )
+
+
+def problem(path: str, text: str) -> str:
+    """Return the line of a folder that gave no photos."""
+    return _line({"photo": path, "error": {"reason": "PHOTO_UNREADABLE", "code": "", "text": text, "metadata": {}}})
+
+
+def model(served: Model, *, engine: str) -> str:
+    """Return the line of one model."""
+    return _line(
+        {
+            "model": served.id,
+            "name": served.name,
+            "version": served.version,
+            "is_default": served.is_default,
+            "engine": engine,
+            "architecture": served.architecture,
+            "digest": served.digest,
+            "embedding_size": served.embedding_size,
+            "create_time": served.create_time.isoformat() if served.create_time else None,
+            "metrics": dict(served.metrics),
+            "labels": [
+                {
+                    "name": label.name,
+                    "default_threshold": round(label.default_threshold, _SCORE_DIGITS),
+                    "thresholds": {
+                        str(precision): None if score is None else round(score, _SCORE_DIGITS)
+                        for precision, score in label.thresholds.items()
+                    },
+                    "average_precision": label.average_precision,
+                }
+                for label in served.labels
+            ],
+        }
+    )
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": tag.name,
+        "score": round(tag.score, _SCORE_DIGITS),
+        "state": tag.state,
+        "source": tag.source,
+        "model_version": tag.model_version,
+    }
+    if tag.evidence:
+        shown["evidence"] = [
+            {"kind": why.kind, "text": why.text, "value": why.value, "threshold": why.threshold} for why in tag.evidence
+        ]
+    return shown
+
+
+def _error(error: TagwrightError) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "reason": error.reason,
+        "code": error.code,
+        "text": str(error),
+        "metadata": dict(error.metadata),
+    }
+    if error.retry_after_s is not None:
+        shown["retry_after_s"] = error.retry_after_s
+    if error.field_violations:
+        shown["field_violations"] = [
+            {"field": wrong.field, "description": wrong.description} for wrong in error.field_violations
+        ]
+    return shown
+
+
+def _line(value: dict[str, Any]) -> str:
+    # ASCII only: no file name can then break a line or reach the terminal as a control sequence, and a name that is
+    # not UTF-8 survives as Python's own surrogate escapes.
+    return json.dumps(value, ensure_ascii=True)

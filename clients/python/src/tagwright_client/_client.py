@@ -1,0 +1,203 @@
+"""The client: one connection to one server, safe to share between threads. Everything it returns is ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import grpc
+
+from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
+
+from . import _convert, _photos
+from ._cancellation import Cancellation
+from ._channel import Address, open_channel, parse_url
+from ._errors import ClientClosed
+from ._photos import Photo
+from ._tag_many import OnError, check, patiently, tag_many
+from ._translate import from_rpc_error
+from ._values import Model, PhotoTags, ServedModels, TagManyResult
+
+TAG_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 10.0
+
+
+class Client:
+    """A connection to a Tagwright server; make one with `Client.connect()` and use it as a context manager.
+
+    Safe to share between threads. Not to be carried over a fork: connect in the child process instead.
+    Every method raises errors of this package's tree only (TagwrightError), and TypeError for a wrong type.
+    """
+
+    def __init__(self, address: Address, channel: grpc.Channel) -> None:
+        self._address = address
+        self._channel = channel
+        self._stub = TaggingServiceStub(channel)
+        self._closed = False
+
+    @classmethod
+    def connect(cls, url: str | None = None) -> Client:
+        """Return a client of the server at `url`: `grpc://host:port`, or `grpcs://host:port` for TLS.
+
+        Without `url` the environment variable TAGWRIGHT_URL says where, else it is grpc://127.0.0.1:8470. The
+        connection is made with the first call; a server that is not there shows then, as ServerUnreachable.
+        """
+        address = parse_url(url)
+        return cls(address, open_channel(address))
+
+    @property
+    def url(self) -> str:
+        """The server's address in full."""
+        return self._address.url
+
+    def tag(
+        self,
+        photo: Photo,
+        *,
+        min_score: float | None = None,
+        max_tags: int | None = None,
+        target_precision: float | None = None,
+        include_tags: Iterable[str] = (),
+        exclude_tags: Iterable[str] = (),
+        model: str | None = None,
+        include_embedding: bool = False,
+        include_evidence: bool = False,
+        timeout_s: float = TAG_TIMEOUT_S,
+    ) -> PhotoTags:
+        """Return the tags of one photo: a path, the encoded bytes, or a file opened in binary mode.
+
+        Without `min_score` (0 to 1; 0: every label) each label's own threshold decides; `target_precision=0.9` takes
+        the thresholds fitted for "right nine times in ten" instead. `max_tags` keeps the best ones only; tags in
+        `include_tags` come whatever their score, those in `exclude_tags` never. `model` is `name` or `name@version`.
+        """
+        options = _convert.options(
+            min_score=min_score,
+            max_tags=max_tags,
+            target_precision=target_precision,
+            include_tags=include_tags,
+            exclude_tags=exclude_tags,
+            model=model,
+            include_embedding=include_embedding,
+            include_evidence=include_evidence,
+        )
+        request = pb.TagImageRequest(image=_photos.read(photo), options=options)
+        return self._tag_image(request, timeout_s=timeout_s)
+
+    def tag_many(
+        self,
+        photos: Iterable[Photo],
+        *,
+        concurrency: int = 8,
+        on_error: OnError = "raise",
+        min_score: float | None = None,
+        max_tags: int | None = None,
+        target_precision: float | None = None,
+        include_tags: Iterable[str] = (),
+        exclude_tags: Iterable[str] = (),
+        model: str | None = None,
+        include_embedding: bool = False,
+        include_evidence: bool = False,
+        timeout_s: float = TAG_TIMEOUT_S,
+    ) -> Generator[TagManyResult, None, None]:
+        """Tag many photos, `concurrency` at a time, and yield one result each in the photos' order.
+
+        `photos` is read lazily, never more than 2 x `concurrency` ahead of what has been taken. With
+        `on_error="raise"` the first photo that fails ends the iteration with its error; with "return" its result
+        holds the error and the others go on. While the server is overloaded each photo waits as the server asks,
+        within its own `timeout_s`. Leaving the loop early cancels what is under way. Options are those of `tag`.
+        """
+        check(concurrency=concurrency, on_error=on_error)
+        options = _convert.options(
+            min_score=min_score,
+            max_tags=max_tags,
+            target_precision=target_precision,
+            include_tags=include_tags,
+            exclude_tags=exclude_tags,
+            model=model,
+            include_embedding=include_embedding,
+            include_evidence=include_evidence,
+        )
+
+        def tag_one(photo: Photo, cancellation: Cancellation) -> PhotoTags:
+            request = pb.TagImageRequest(image=_photos.read(photo), options=options)
+
+            def attempt(left_s: float) -> PhotoTags:
+                return self._tag_image(request, timeout_s=left_s, cancellation=cancellation)
+
+            return patiently(attempt, cancellation, timeout_s=timeout_s)
+
+        return tag_many(tag_one, photos, concurrency=concurrency, on_error=on_error)
+
+    def models(self, *, timeout_s: float = READ_TIMEOUT_S) -> ServedModels:
+        """Return every model the server can run, with labels, thresholds and measured quality, and its engine."""
+        give_up_at = time.monotonic() + timeout_s
+        models: list[Model] = []
+        page_token = ""
+        while True:
+            request = pb.ListModelsRequest(page_token=page_token)
+            with self._our_errors():
+                page = self._stub.ListModels(request, timeout=give_up_at - time.monotonic())
+            models.extend(_convert.model(message) for message in page.models)
+            page_token = page.next_page_token
+            if not page_token:
+                return ServedModels(
+                    models=tuple(models), engine=page.engine, uptime_s=page.uptime.ToNanoseconds() / 1e9
+                )
+
+    def close(self) -> None:
+        """End the connection and every call under way; calling it again does nothing."""
+        self._closed = True
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        """Return the client itself; leaving the block closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show the address, and whether the client is closed."""
+        return f"<Client of {self.url}{', closed' if self._closed else ''}>"
+
+    def _tag_image(
+        self, request: pb.TagImageRequest, *, timeout_s: float, cancellation: Cancellation | None = None
+    ) -> PhotoTags:
+        started = time.perf_counter()
+        with self._our_errors():
+            if cancellation is None:
+                response, call = self._stub.TagImage.with_call(request, timeout=timeout_s)
+            else:  # a future can be cancelled, and costs a hand-over between threads
+                call = self._stub.TagImage.future(request, timeout=timeout_s)
+                with cancellation.tracking(call):
+                    response = call.result()
+        total_ms = (time.perf_counter() - started) * 1000
+        timings = _convert.timings(call.trailing_metadata() or (), total_ms=total_ms)
+        return _convert.photo_tags(response.tags, timings=timings)
+
+    @contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        """Let no error of grpc's out of the block."""
+        if self._closed:
+            raise self._closed_error()
+        try:
+            yield
+        except grpc.FutureCancelledError as err:  # by close(), or by a tag_many that nobody waits for any more
+            raise self._closed_error() from err
+        except grpc.RpcError as err:
+            if self._closed:
+                raise self._closed_error() from err
+            raise from_rpc_error(err, url=self.url) from err
+        except ValueError as err:
+            if self._closed:  # grpc's way to say that another thread closed the channel a moment ago
+                raise self._closed_error() from err
+            raise
+
+    def _closed_error(self) -> ClientClosed:
+        return ClientClosed("this client is closed; make a new one with Client.connect()")

@@ -1,0 +1,130 @@
+"""Between protobuf messages and this client's values; the only module that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import TypeVar
+
+from tagwright.v1 import model_pb2, tag_pb2, tagging_service_pb2
+
+from . import _values as values
+
+_Number = TypeVar("_Number", bound=int)
+_NO_TIMINGS = values.Timings(decode_ms=None, queue_ms=None, inference_ms=None, total_ms=0.0)
+
+
+def options(
+    *,
+    min_score: float | None,
+    max_tags: int | None,
+    target_precision: float | None,
+    include_tags: Iterable[str],
+    exclude_tags: Iterable[str],
+    model: str | None,
+    include_embedding: bool,
+    include_evidence: bool,
+) -> tagging_service_pb2.TaggingOptions:
+    """Build the options of a request. Whether their values make sense, the server says."""
+    for name, tags in (("include_tags", include_tags), ("exclude_tags", exclude_tags)):
+        if isinstance(tags, str):  # a string is an iterable of strings too: "dog" would become d, o and g
+            raise TypeError(f"{name} takes several tags, such as [{tags!r}], not a string")
+    return tagging_service_pb2.TaggingOptions(
+        min_score=min_score,
+        max_tags=max_tags or 0,
+        target_precision=target_precision,
+        include_tags=include_tags,
+        exclude_tags=exclude_tags,
+        model=model or "",
+        include_embedding=include_embedding,
+        include_evidence=include_evidence,
+    )
+
+
+def photo_tags(message: tag_pb2.ImageTags, *, timings: values.Timings = _NO_TIMINGS) -> values.PhotoTags:
+    """Return the tags of one photo."""
+    return values.PhotoTags(
+        tags=tuple(_tag(tag) for tag in message.tags),
+        model_version=message.model_version,
+        width=message.image.width,
+        height=message.image.height,
+        format=message.image.format,
+        embedding=tuple(message.embedding),
+        timings=timings,
+    )
+
+
+def timings(trailing: Iterable[tuple[str, str | bytes]], *, total_ms: float) -> values.Timings:
+    """Read where the time went from the trailing metadata; what is missing or no number is None."""
+    named: Mapping[str, str | bytes] = dict(trailing)
+
+    def milliseconds(stage: str) -> float | None:
+        try:
+            return float(named[f"tagwright-{stage}-ms"])
+        except (KeyError, ValueError):
+            return None
+
+    return values.Timings(
+        decode_ms=milliseconds("decode"),
+        queue_ms=milliseconds("queue"),
+        inference_ms=milliseconds("inference"),
+        total_ms=total_ms,
+    )
+
+
+def model(message: model_pb2.Model) -> values.Model:
+    """Return one model with its labels."""
+    created: datetime | None = None
+    if message.HasField("create_time"):
+        created = message.create_time.ToDatetime(tzinfo=timezone.utc)
+    return values.Model(
+        name=message.name,
+        version=message.version,
+        is_default=message.is_default,
+        labels=tuple(_label(label) for label in message.labels),
+        metrics=dict(message.metrics),
+        digest=message.digest,
+        architecture=message.architecture,
+        embedding_size=message.embedding_size,
+        create_time=created,
+    )
+
+
+def _tag(message: tag_pb2.Tag) -> values.Tag:
+    return values.Tag(
+        name=message.name,
+        score=message.score,
+        state=_enum_name(tag_pb2.TagState.Name, message.state, "TAG_STATE_"),
+        source=_enum_name(tag_pb2.TagSource.Name, message.source, "TAG_SOURCE_"),
+        model_version=message.model_version,
+        evidence=tuple(_evidence(evidence) for evidence in message.evidence),
+    )
+
+
+def _evidence(message: tag_pb2.Evidence) -> values.Evidence:
+    return values.Evidence(
+        kind=_enum_name(tag_pb2.EvidenceKind.Name, message.kind, "EVIDENCE_KIND_"),
+        text=message.text,
+        value=message.value,
+        threshold=message.threshold if message.HasField("threshold") else None,
+    )
+
+
+def _label(message: model_pb2.ModelLabel) -> values.ModelLabel:
+    return values.ModelLabel(
+        name=message.name,
+        default_threshold=message.default_threshold,
+        thresholds={
+            # The proto's floats are 32 bit wide: without rounding, 0.9 would come out as 0.8999999761581421.
+            round(at.precision, 6): at.threshold if at.HasField("threshold") else None
+            for at in message.thresholds
+        },
+        average_precision=message.average_precision,
+    )
+
+
+def _enum_name(name_of: Callable[[_Number], str], number: _Number, prefix: str) -> str:
+    try:
+        return name_of(number).removeprefix(prefix)
+    except ValueError:  # a newer server's word
+        return str(number)

@@ -1,0 +1,133 @@
+"""What the client returns: frozen values in plain Python types, each field with its unit. No protobuf in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._errors import TagwrightError
+    from ._photos import Photo
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason for a score: its kind (such as "MODEL_SCORE"), in words, and as a number beside its threshold."""
+
+    kind: str
+    text: str
+    value: float
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag of one photo.
+
+    `score` is the calibrated probability, 0 to 1, that the tag is right. `state` is SUGGESTED, CONFIRMED or REJECTED;
+    `source` is USER, MODEL, REFINEMENT or IMPORT.
+    """
+
+    name: str
+    score: float
+    state: str
+    source: str
+    model_version: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one call went, in milliseconds; None for what the server did not tell.
+
+    `decode_ms`, `queue_ms` (waiting for a free worker and for the model) and `inference_ms` are the server's own;
+    `total_ms` is what this client saw, from sending the photo to having its tags.
+    """
+
+    decode_ms: float | None
+    queue_ms: float | None
+    inference_ms: float | None
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoTags:
+    """The tags of one photo, best score first.
+
+    `width` and `height` are in pixels as people see the photo (orientation applied), `format` is JPEG, PNG or WEBP.
+    `embedding` is empty unless it was asked for; it has length one (L2). `model_version` is `name@version`.
+    """
+
+    tags: tuple[Tag, ...]
+    model_version: str
+    width: int
+    height: int
+    format: str
+    embedding: tuple[float, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class TagManyResult:
+    """What became of one photo of `tag_many`: either `tags` or `error` is set, never both.
+
+    `index` counts from 0 in the order of the photos given; `photo` is the very object that was given.
+    """
+
+    index: int
+    photo: Photo
+    tags: PhotoTags | None = None
+    error: TagwrightError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLabel:
+    """One label of a model.
+
+    `thresholds` maps a target precision (such as 0.9) to the smallest score that reaches it, or to None where this
+    label never does. `average_precision` (0 to 1) was measured on photos that training never saw.
+    """
+
+    name: str
+    default_threshold: float
+    thresholds: Mapping[float, float | None]
+    average_precision: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model that the server can run; `digest` is the SHA-256 of its network's file, in hexadecimal."""
+
+    name: str
+    version: str
+    is_default: bool
+    labels: tuple[ModelLabel, ...]
+    metrics: Mapping[str, float]
+    digest: str
+    architecture: str
+    embedding_size: int
+    create_time: datetime | None
+
+    @property
+    def id(self) -> str:
+        """`name@version`, as answers name the model and as `model=` takes it."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModels:
+    """The models of a server, the default one first, the engine that runs them, and since when in seconds."""
+
+    models: tuple[Model, ...]
+    engine: str
+    uptime_s: float
+
+    def __iter__(self) -> Iterator[Model]:
+        """Go through the models, the default one first."""
+        return iter(self.models)
+
+    def __len__(self) -> int:
+        """How many models are served."""
+        return len(self.models)

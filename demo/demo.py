@@ -1,0 +1,227 @@
+"""`make demo`: a Tagwright server with its Triton tags the sample photos; shows the tags and where the time went.
+
+Uses what is installed beside the Python that runs it, and nothing outside this folder. Arguments go to the server
+(`--inference=local`). Ends the server whatever happens; the exit code is 0 only if everything worked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from PIL import Image
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from tagwright_admin import screen
+from tagwright_client import Client, PhotoTags, TagwrightError
+
+PHOTOS = Path(__file__).resolve().parent / "photos"
+READY_WITHIN_S = 120.0  # a first start also reads everything from a cold disk
+STOPPED_WITHIN_S = 30.0  # the server itself gives calls 20 s
+THUMBNAIL_CELLS = 20  # leaves 57 of 80 columns for the rest
+LISTENING = re.compile(r"listening on (\S+)")
+FALLBACK = re.compile(r"running the network in this process: .*")
+
+
+class DemoError(Exception):
+    """The demo cannot go on; its text says why."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo; `arguments` are flags for the server. Returns the exit code."""
+    out = Console(highlight=False)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)  # so that the server is ended then, too
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="tagwright-demo-") as folder,
+            running_server(arguments, Path(folder) / "server.log", out) as url,
+            Client.connect(url) as client,
+        ):
+            show_server(client, out)
+            for path in sorted(PHOTOS.glob("*.jpg")):
+                show_photo(path, client.tag(path), out)
+        out.print("The server has ended cleanly.\n")
+    except (DemoError, TagwrightError) as err:
+        print(f"demo: {err}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted; the server has been ended", file=sys.stderr)
+        return 130
+    show_next(out)
+    return 0
+
+
+@contextmanager
+def running_server(arguments: Sequence[str], log: Path, out: Console) -> Iterator[str]:
+    """Run a server on a free port while the block lasts; gives its URL once it is ready."""
+    command = Path(sys.executable).parent / "tagwright-server"
+    if not command.is_file():
+        raise DemoError(f"there is no {command.name} beside {sys.executable}; `make demo` installs it")
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches this program only, which then ends the server in order.
+        server = subprocess.Popen(
+            [command, "--listen=127.0.0.1:0", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield wait_until_ready(server, log, out)
+    except BaseException:
+        stop(server)
+        raise
+    exit_code = stop(server)
+    if exit_code != 0:
+        raise DemoError(f"the server ended with exit code {exit_code}\n{tail(log)}")
+
+
+def wait_until_ready(server: subprocess.Popen[bytes], log: Path, out: Console) -> str:
+    """Wait until the health service says SERVING; return the server's URL."""
+    began = time.monotonic()
+    note = "starting the server and its Triton…"
+    if not out.is_terminal:
+        out.print(note)
+    with out.status(note):
+        while time.monotonic() - began < READY_WITHIN_S:
+            if server.poll() is not None:
+                raise DemoError(f"the server could not start (exit code {server.returncode})\n{tail(log)}")
+            listening = LISTENING.search(read(log))
+            if listening and serving(listening[1]):
+                break
+            time.sleep(0.1)
+        else:
+            raise DemoError(f"the server was not ready within {READY_WITHIN_S:.0f} s\n{tail(log)}")
+    out.print(f"ready after {time.monotonic() - began:.1f} s")
+    fallback = FALLBACK.search(read(log))
+    if fallback:
+        out.print(Text(f"No Triton here: {fallback[0]}", style="yellow"), soft_wrap=True)
+    return listening[1] if listening[1].startswith("unix:") else f"grpc://{listening[1]}"
+
+
+def serving(address: str) -> bool:
+    """Return whether the server at `address` says that its models answer."""
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)  # its type says nothing of its methods
+        try:
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=2)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def stop(server: subprocess.Popen[bytes]) -> int:
+    """End the server in order, by force if it does not; return its exit code."""
+    server.terminate()
+    try:
+        return server.wait(STOPPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        return server.wait()
+
+
+def show_server(client: Client, out: Console) -> None:
+    """Print which engine runs which model."""
+    served = client.models()
+    model = next(model for model in served if model.is_default)
+    out.print()
+    for name, fact in (
+        ("engine", served.engine),
+        ("model", f"{model.id} ({model.architecture}, {len(model.labels)} labels)"),
+        ("digest", f"sha256 {model.digest}"),
+    ):
+        out.print(Text(f"{name:8}", style="dim").append(screen.safe(fact), style="not dim"), soft_wrap=True)
+    out.print()
+
+
+def show_photo(path: Path, tags: PhotoTags, out: Console) -> None:
+    """Print one photo: what it looks like where the terminal can show that, its tags, and where the time went."""
+    heading = Text(path.name, style="bold").append(f"  {tags.width} x {tags.height}", style="not bold dim")
+    table = screen.tag_table(tags) if tags.tags else Text("  no tag is likely enough")
+    about = Group(heading, table, Text(f"  {where_the_time_went(tags)}", style="dim"))
+    if out.is_terminal and out.color_system in ("256", "truecolor") and out.encoding.startswith("utf"):
+        beside = Table.grid(padding=(0, 3))
+        beside.add_row(thumbnail(path), about)
+        out.print(beside)
+    else:
+        out.print(about)
+    out.print()
+
+
+def where_the_time_went(tags: PhotoTags) -> str:
+    """Return one line of milliseconds; what the server does not account for is the way there and back."""
+    timings = tags.timings
+    stages = {"decode": timings.decode_ms, "queue": timings.queue_ms, "inference": timings.inference_ms}
+    known = {stage: ms for stage, ms in stages.items() if ms is not None}
+    rest = max(timings.total_ms - sum(known.values()), 0.0)
+    parts = [f"{stage} {ms:.1f}" for stage, ms in (known | {"rest": rest}).items()]
+    return f"{timings.total_ms:.1f} ms: {', '.join(parts)}"
+
+
+def thumbnail(path: Path) -> Text:
+    """Return the photo in half blocks: each cell shows two pixels, one above the other."""
+    with Image.open(path) as photo:
+        height = max(2, round(photo.height / photo.width * THUMBNAIL_CELLS / 2) * 2)
+        pixels = photo.convert("RGB").resize((THUMBNAIL_CELLS, height), Image.Resampling.BOX).tobytes()
+
+    def colour(x: int, y: int) -> str:
+        red, green, blue = pixels[(y * THUMBNAIL_CELLS + x) * 3 :][:3]
+        return f"rgb({red},{green},{blue})"
+
+    rows = []
+    for y in range(0, height, 2):
+        cells = [("▀", f"{colour(x, y)} on {colour(x, y + 1)}") for x in range(THUMBNAIL_CELLS)]
+        rows.append(Text.assemble(*cells))
+    return Text("\n").join(rows)
+
+
+def show_next(out: Console) -> None:
+    """Print what to try next: commands that exist, as they are to be typed."""
+    command = Path(os.path.relpath(Path(sys.executable).parent)) / "tagwright"
+    photos = os.path.relpath(PHOTOS)
+    steps = (
+        ("make serve", "keeps a server running; the rest goes into another terminal"),
+        (f"{command} tag {photos}", "photos and folders of yours"),
+        (f"{command} tag --target-precision 0.9 {photos}", "only what is right nine times in ten"),
+        (f"{command} tag --json {photos}/cat.jpg", "for programs"),
+        (f"{command} models --labels", "every label, with thresholds and measured quality"),
+        ("docs/sdk.md", "the same from Python, in four lines"),
+    )
+    width = max(len(line) for line, _ in steps)
+    out.print("What to try next")
+    for line, what in steps:
+        out.print(Text(f"  {line:{width}}  ", style="bold").append(what, style="not bold dim"), soft_wrap=True)
+
+
+def read(log: Path) -> str:
+    """Return what the server has written so far."""
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
+def tail(log: Path) -> str:
+    """Return the server's last words, printable."""
+    lines = read(log).splitlines()[-20:]
+    return "\n".join(["its last words:", *(f"  {screen.safe(line)}" for line in lines)]) if lines else "it said nothing"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,226 @@
+"""Puts the rooms together: the only file that knows every one of them. And a process's life: start, serve, stop.
+
+settings -> bundles -> decode pool + backend -> Tagger -> TaggingService -> Server
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import queue
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from tagwright_server.address import Address
+from tagwright_server.clock import Clock, SystemClock
+from tagwright_server.domain.capacity import Capacity
+from tagwright_server.domain.models import Models, full_name
+from tagwright_server.domain.tagging import Decoder, Tagger
+from tagwright_server.errors import StartupError
+from tagwright_server.images.decode import DecodeLimits
+from tagwright_server.images.preprocess import Preprocessing
+from tagwright_server.images.worker import DecodePool, Pending
+from tagwright_server.inference.backend import Backend
+from tagwright_server.inference.bundle import Bundle, load_bundles
+from tagwright_server.inference.engines import open_backend
+from tagwright_server.settings import Settings, own_version
+from tagwright_server.transport.server import Server
+from tagwright_server.transport.tagging import TaggingService
+
+log = logging.getLogger(__name__)
+
+_FEW_FILES = 4096  # every connection is one: reliability.md, fact 12
+
+
+class App:
+    """A server with everything it needs, built but not yet serving; close it in any case.
+
+    `backend` and `decoder` stand in for the ones that the settings describe.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        backend: Backend | None = None,
+        decoder: Decoder | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        with ExitStack() as stack:
+            if not settings.reuse_port:
+                _check_free(Address.parse(settings.listen))  # first: it is quick, and what goes wrong most
+            bundles = load_bundles(settings.model_repository or _own_repository())
+            models = Models(bundles, default=settings.default_model)
+            _log_models(models)
+            if decoder is None:
+                pool = _decode_pool(settings)
+                stack.callback(pool.close)
+                decoder = _BundleDecoder(pool, bundles)
+            if backend is None:
+                backend = open_backend(settings.inference, bundles)
+                stack.callback(backend.close)
+            photos = Capacity(settings.photos_max, "photos")
+            tagger = Tagger(models=models, backend=backend, decoder=decoder, photos=photos, clock=clock)
+            service = TaggingService(tagger=tagger, models=models, backend=backend, clock=clock)
+            self._server = Server(
+                settings, service=service, ready=backend.ready, on_change=self._log_readiness, clock=clock
+            )
+            self.address = self._server.address
+            self._was_ready = False
+            self._engine = backend
+            self._open = stack.pop_all()
+
+    def start(self) -> None:
+        """Take calls."""
+        log.info("listening on %s", self.address)
+        self._server.start()
+
+    def stop(self) -> None:
+        """Finish what was accepted and take nothing new; returns when all is done or the time for it is over."""
+        self._server.stop()
+
+    def close(self) -> None:
+        """End the engine and the decoding processes; after `stop`."""
+        self._open.close()
+
+    def _log_readiness(self, ready: bool) -> None:
+        if not ready:
+            log.warning("the models do not answer; health says NOT_SERVING")
+        elif self._was_ready:
+            log.info("the models answer again; health says SERVING")
+        else:
+            self._was_ready = True
+            log.info("READY on %s, models run by %s", self.address, self._engine.engine)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or Ctrl-C, then stop gracefully; a second signal ends the process at once."""
+    _log_to_stderr(settings.log_level)
+    signals = _Signals()
+    log.info("tagwright-server %s, Python %s, process %d", own_version(), platform.python_version(), os.getpid())
+    _log_open_files()
+    app = App(settings)
+    try:
+        app.start()
+        name = signals.wait()
+        log.info(
+            "%s: finishing the calls in progress, for at most %g s; once more to end at once",
+            name,
+            settings.stop_drain_s,
+        )
+        app.stop()
+    finally:
+        app.close()
+    log.info("stopped")
+    return 0
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first one asks, the second one insists."""
+
+    def __init__(self) -> None:
+        self._came: queue.SimpleQueue[str] = queue.SimpleQueue()  # its put may be called from a signal handler
+        self._count = 0
+        self._waiting = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def wait(self) -> str:
+        """Wait for the first signal; return its name."""
+        self._waiting = True
+        while True:
+            try:
+                return self._came.get(timeout=1.0)  # not for ever: a signal just before the wait would not end it
+            except queue.Empty:
+                continue
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count > 1:
+            os._exit(128 + number)  # nothing is waited for; our children end with our end of their pipes
+        if not self._waiting:
+            raise SystemExit(0)  # still starting: nothing was accepted, so nothing can be lost
+        self._came.put(signal.Signals(number).name)
+
+
+class _BundleDecoder:
+    """The decode pool as the domain wants it: it knows what each model looks at."""
+
+    def __init__(self, pool: DecodePool, bundles: Sequence[Bundle]) -> None:
+        self._pool = pool
+        self._preprocessing = {(bundle.name, bundle.version): _preprocessing(bundle) for bundle in bundles}
+
+    def submit(self, data: bytes, model: Bundle) -> Pending:
+        return self._pool.submit(data, self._preprocessing[model.name, model.version])
+
+
+def _preprocessing(bundle: Bundle) -> Preprocessing:
+    try:
+        preprocessing = Preprocessing.from_manifest(bundle.preprocessing)
+    except ValueError as err:
+        raise StartupError(f"{bundle.path}: {err}") from err
+    if preprocessing.size != bundle.size:
+        raise StartupError(
+            f"{bundle.path}: preprocessing makes {preprocessing.size} pixels, the network takes {bundle.size}"
+        )
+    return preprocessing
+
+
+def _decode_pool(settings: Settings) -> DecodePool:
+    return DecodePool(
+        settings.decode_workers or None,
+        DecodeLimits(
+            size_bytes=settings.photo_bytes_max, pixels=settings.photo_pixels_max, side=settings.photo_side_max_px
+        ),
+        timeout_s=settings.decode_timeout_s,
+        address_space_bytes=settings.decode_memory_bytes_max,
+        recycle_after=settings.decode_recycle_after_photos,
+        max_waiting=settings.photos_max,  # so that it is the capacity that refuses
+    )
+
+
+def _check_free(address: Address) -> None:
+    why_not = address.why_not()
+    if why_not is not None:
+        raise StartupError(f"cannot listen on {address}: {why_not}")
+
+
+def _own_repository() -> Path:
+    here = Path(__file__).resolve()
+    in_wheel, in_checkout = here.parent / "model_repository", here.parents[3] / "model_repository"
+    found = next((folder for folder in (in_wheel, in_checkout) if folder.is_dir()), None)
+    if found is None:
+        raise StartupError("no model repository came with this installation; name one with --model-repository")
+    return found
+
+
+def _log_models(models: Models) -> None:
+    for bundle in models.ordered:
+        default = ", the default" if bundle is models.default else ""
+        log.info("model %s: %s, %d labels%s", full_name(bundle), bundle.architecture, len(bundle.labels), default)
+
+
+def _log_open_files() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    log.info("open files: at most %s", "any number" if soft == resource.RLIM_INFINITY else f"{soft:,}")
+    if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
+        log.warning(
+            "that is few: a connection takes one, and %s allow for a flood of them (ulimit -n)", f"{_FEW_FILES:,}"
+        )
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+    logging.captureWarnings(True)

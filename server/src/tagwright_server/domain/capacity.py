@@ -1,0 +1,41 @@
+"""How much is done at once. What goes over it is refused at once, so that what was accepted keeps its pace."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tagwright_server.errors import Overloaded
+
+
+class Capacity:
+    """Room for `limit` things of one kind, such as calls or photos."""
+
+    def __init__(self, limit: int, things: str, *, retry_after_s: float = 1.0) -> None:
+        self._limit = limit
+        self._things = things
+        self._retry_after_s = retry_after_s
+        self._lock = threading.Lock()
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """How much room is taken right now."""
+        return self._held
+
+    @contextmanager
+    def hold(self, n: int = 1) -> Iterator[None]:
+        """Take room for `n` as long as the block runs; raises Overloaded where there is none."""
+        with self._lock:
+            if self._held + n > self._limit:
+                raise Overloaded(
+                    f"the server is at its limit of {self._limit} {self._things} at once",
+                    retry_after_s=self._retry_after_s,
+                )
+            self._held += n
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held -= n

@@ -1,0 +1,97 @@
+"""The errors Tagwright's rooms raise, in domain words and without grpc; `transport/` alone knows their status codes.
+
+    TagwrightError                  expected: carries a reason and a text that is safe to show to the caller
+    ├── ImageRejected               not a photo we take: names the limit, what is allowed and what came
+    ├── ArgumentInvalid             a field of the request is wrong: names the field
+    ├── NotFound                    no such thing, or not yours to see
+    ├── Overloaded                  more work than we take at once: come back after `retry_after_s`
+    ├── ModelUnavailable            the model does not answer, or answers nonsense: come back after `retry_after_s`
+    └── DeadlineExceeded            the caller's time ran out before the answer was there
+    StartupError                    the server cannot start; its one line is printed and the process exits with 2
+
+Everything else that is raised is a fault of ours: callers get a fixed sentence and an id, the log gets the traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class TagwrightError(Exception):
+    """An expected error: `reason` is a name of the proto's ErrorReason without its prefix, `str()` the safe text."""
+
+    reason: str = "INTERNAL"
+
+    def __init__(self, text: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+
+
+class ImageRejected(TagwrightError):
+    """The bytes are not a photo that Tagwright takes.
+
+    `limit` names which rule: format, bytes, pixels, side, time, memory, truncated or empty.
+    `allowed` and `actual` say by how much, with units, where there is a number to give.
+    """
+
+    reason = "IMAGE_REJECTED"
+
+    def __init__(self, text: str, *, limit: str, allowed: str = "", actual: str = "") -> None:
+        named = {"limit": limit, "allowed": allowed, "actual": actual}
+        super().__init__(text, metadata={name: value for name, value in named.items() if value})
+        self.limit = limit
+        self.allowed = allowed
+        self.actual = actual
+
+    def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments do not survive Exception's own pickling
+        return _image_rejected, (str(self), self.limit, self.allowed, self.actual)
+
+
+class ArgumentInvalid(TagwrightError):
+    """A field of the request is wrong; `field` is its path in the proto's words."""
+
+    reason = "ARGUMENT_INVALID"
+
+    def __init__(self, text: str, *, field: str) -> None:
+        super().__init__(text, metadata={"field": field})
+        self.field = field
+
+
+class NotFound(TagwrightError):
+    """No such thing, or not the caller's to see."""
+
+    reason = "NOT_FOUND"
+
+
+class Overloaded(TagwrightError):
+    """More work than the server takes at once. Nothing was done; the same call may be sent again later."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, text: str, *, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class ModelUnavailable(TagwrightError):
+    """The model does not answer, or what it answered cannot be true. Nothing it said is ever passed on."""
+
+    reason = "MODEL_UNAVAILABLE"
+
+    def __init__(self, text: str, *, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(TagwrightError):
+    """The caller's time ran out before the answer was there."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class StartupError(Exception):
+    """The server cannot start as it is set up; the text is one clear line for whoever starts it."""
+
+
+def _image_rejected(text: str, limit: str, allowed: str, actual: str) -> ImageRejected:
+    return ImageRejected(text, limit=limit, allowed=allowed, actual=actual)

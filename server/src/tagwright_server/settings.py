@@ -1,0 +1,322 @@
+"""Every limit, time-out and choice of the server, in one frozen class, checked before anything starts.
+
+A setting comes from, first wins: a flag (`--photo-bytes-max 10MiB`), the environment (`TAGWRIGHT_PHOTO_BYTES_MAX`), a
+TOML file (`--config FILE`: `photo_bytes_max = "10MiB"`), the default here. A value that makes no sense, an unknown flag
+and an unknown key in the file stop the start with one line. `docs/settings.md` is made from this file; a test keeps
+them equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from tagwright_server.address import Address
+from tagwright_server.errors import StartupError
+
+if sys.version_info >= (3, 11):
+    from tomllib import TOMLDecodeError
+else:
+    from tomli import TOMLDecodeError
+
+_ENV_PREFIX = "TAGWRIGHT_"
+_MIB = 1024 * 1024
+
+_Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+_Pause = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+_Bytes = Annotated[ByteSize, Field(ge=1024, le=1 << 40)]
+
+
+def _setting(default: Any, description: str, *, group: str, kind: str) -> Any:
+    return Field(default, description=description, json_schema_extra={"group": group, "kind": kind})
+
+
+class Settings(BaseSettings):
+    """The server's settings; `load` reads them. Units are in the names."""
+
+    model_config = SettingsConfigDict(env_prefix=_ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    listen: str = _setting(
+        "127.0.0.1:8470",
+        "Where to listen: HOST:PORT on this machine's loopback (port 0: any free one) or unix:PATH.",
+        group="Serving",
+        kind="ADDRESS",
+    )
+    inference: str = _setting(
+        "auto",
+        "What runs the models: a Triton of our own where one can be had, else this process (auto); "
+        "this process (local); or a Triton elsewhere (triton://HOST:PORT).",
+        group="Serving",
+        kind="ENGINE",
+    )
+    model_repository: Path | None = _setting(
+        None,
+        "The folder of models, in Triton's layout. Default: the models that come with Tagwright.",
+        group="Serving",
+        kind="FOLDER",
+    )
+    default_model: str = _setting(
+        "tagger", "The model of requests that name none: NAME or NAME@VERSION.", group="Serving", kind="MODEL"
+    )
+    reflection: bool = _setting(
+        False, "Answer gRPC server reflection, for tools such as grpcurl.", group="Serving", kind=""
+    )
+    reuse_port: bool = _setting(
+        False, "Let several servers share one port (SO_REUSEPORT), to use more cores.", group="Serving", kind=""
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "Least urgent log line that is written; debug writes one for every call.", group="Serving", kind="LEVEL"
+    )
+
+    photo_bytes_max: _Bytes = _setting(ByteSize(20 * _MIB), "Largest encoded photo.", group="Photos", kind="SIZE")
+    photo_pixels_max: _Pixels = _setting(
+        32_000_000, "Most pixels of a photo, width times height.", group="Photos", kind="PIXELS"
+    )
+    photo_side_max_px: _Pixels = _setting(16_384, "Longest side of a photo.", group="Photos", kind="PIXELS")
+    decode_timeout_s: _Seconds = _setting(
+        5.0, "Longest that decoding one photo may take; its worker is then stopped.", group="Photos", kind="SECONDS"
+    )
+    decode_memory_bytes_max: _Bytes = _setting(
+        ByteSize(1024 * _MIB), "Most address space of one decoding worker.", group="Photos", kind="SIZE"
+    )
+    decode_workers: Annotated[int, Field(ge=0, le=256)] = _setting(
+        0, "Processes that decode photos. 0: one for each core.", group="Photos", kind="COUNT"
+    )
+    decode_recycle_after_photos: _Count = _setting(
+        500, "A decoding worker is replaced by a fresh one after this many photos.", group="Photos", kind="COUNT"
+    )
+
+    batch_bytes_max: _Bytes = _setting(
+        ByteSize(64 * _MIB), "Largest request message; in effect, of TagImages.", group="Calls", kind="SIZE"
+    )
+    request_overhead_bytes_max: _Bytes = _setting(
+        ByteSize(_MIB), "Largest part of a request that is not photos.", group="Calls", kind="SIZE"
+    )
+    metadata_bytes_max: _Bytes = _setting(ByteSize(8 * 1024), "Largest metadata of a call.", group="Calls", kind="SIZE")
+    calls_max: Annotated[int, Field(ge=1, le=4096)] = _setting(
+        64, "Calls in progress at once; more are refused with OVERLOADED.", group="Calls", kind="COUNT"
+    )
+    photos_max: Annotated[int, Field(ge=64, le=65_536)] = _setting(
+        256,
+        "Photos in progress at once, over all calls; more are refused with OVERLOADED.",
+        group="Calls",
+        kind="COUNT",
+    )
+    call_timeout_s: _Seconds = _setting(
+        60.0,
+        "Longest that a call may take, its upload included, whatever the caller's own deadline.",
+        group="Calls",
+        kind="SECONDS",
+    )
+
+    streams_max: _Count = _setting(
+        256, "Calls in progress at once on one connection.", group="Connections", kind="COUNT"
+    )
+    connection_idle_max_s: _Seconds = _setting(
+        300.0, "A connection without calls is closed after this.", group="Connections", kind="SECONDS"
+    )
+    connection_age_max_s: _Seconds = _setting(
+        1800.0,
+        "A connection is asked to end after this; clients open a new one by themselves.",
+        group="Connections",
+        kind="SECONDS",
+    )
+    connection_age_grace_s: _Seconds = _setting(
+        30.0, "What its calls then have to finish.", group="Connections", kind="SECONDS"
+    )
+    keepalive_interval_s: _Seconds = _setting(
+        30.0, "A silent connection with calls is probed after this.", group="Connections", kind="SECONDS"
+    )
+    keepalive_timeout_s: _Seconds = _setting(
+        20.0, "A probed connection that stays silent is closed after this.", group="Connections", kind="SECONDS"
+    )
+    client_ping_interval_min_s: _Seconds = _setting(
+        20.0, "Clients that probe more often than this are disconnected.", group="Connections", kind="SECONDS"
+    )
+
+    health_interval_s: _Seconds = _setting(
+        0.5,
+        "How often the health service looks whether the models answer.",
+        group="Starting and stopping",
+        kind="SECONDS",
+    )
+    stop_notice_s: _Pause = _setting(
+        0.5,
+        "On SIGTERM: health says NOT_SERVING for this long before new calls are refused.",
+        group="Starting and stopping",
+        kind="SECONDS",
+    )
+    stop_drain_s: _Pause = _setting(
+        20.0, "On SIGTERM: what calls in progress then have to finish.", group="Starting and stopping", kind="SECONDS"
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _on_this_machine(cls, value: str) -> str:
+        Address.parse(value)
+        return value
+
+    @field_validator("inference")
+    @classmethod
+    def _known_engine(cls, value: str) -> str:
+        host, separator, port = value.removeprefix("triton://").rpartition(":")
+        elsewhere = value.startswith("triton://") and separator and host and port.isascii() and port.isdigit()
+        if value not in ("auto", "local") and not elsewhere:
+            raise ValueError("must be auto, local or triton://HOST:PORT")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        if self.batch_bytes_max < self.photo_bytes_max + self.request_overhead_bytes_max:
+            raise ValueError(
+                "batch_bytes_max must hold a photo: photo_bytes_max and request_overhead_bytes_max together"
+            )
+        return self
+
+
+def load(argv: Sequence[str]) -> Settings:
+    """Read the settings from flags (`argv`, without the program's name), the environment and the TOML file.
+
+    Raises StartupError with one line. `--help` and `--version` print and end the process, as is usual.
+    """
+    flags = vars(_parser().parse_args(argv))
+    config = flags.pop("config") or os.environ.get(f"{_ENV_PREFIX}CONFIG")
+    file = Path(config) if config else None
+    if file is not None and not file.is_file():  # the library takes a missing file for an empty one
+        raise StartupError(f"--config: there is no file {file}")
+
+    class Sources(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    try:
+        return Sources(**flags)
+    except ValidationError as err:
+        raise StartupError(_one_line(err, file)) from err
+    except (TOMLDecodeError, UnicodeDecodeError, OSError) as err:
+        raise StartupError(f"{file}: {err}") from err
+
+
+def flag(name: str) -> str:
+    """Return a setting's flag."""
+    return "--" + name.replace("_", "-")
+
+
+def markdown() -> str:
+    """Return `docs/settings.md`."""
+    lines = [
+        "# Settings",
+        "",
+        "Each setting comes from, first wins: its flag, its environment variable, the TOML file that `--config FILE`",
+        "(or `TAGWRIGHT_CONFIG`) names, its default. In the file a setting has its plain name:",
+        '`photo_bytes_max = "10MiB"`. Sizes take units (`10MiB`, `64KB`) or are bytes. A value that makes no sense, an',
+        "unknown flag or an unknown key in the file stops the start with one line and exit code 2.",
+        "",
+        "This page is made from `server/src/tagwright_server/settings.py`;",
+        "`.venv/bin/python -m tagwright_server.settings` prints it.",
+    ]
+    group = ""
+    for name, field in Settings.model_fields.items():
+        extra = _extra(name)
+        if extra["group"] != group:
+            group = extra["group"]
+            lines += [
+                "",
+                f"## {group}",
+                "",
+                "| setting, flag, environment | default | what it is |",
+                "| --- | --- | --- |",
+            ]
+        names = f"`{name}` `{flag(name)}` `{_ENV_PREFIX}{name.upper()}`"
+        lines.append(f"| {names} | {_shown(field.default)} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise StartupError(f"{message}; --help lists the flags")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tagwright-server",
+        usage="tagwright-server [--SETTING VALUE ...]",
+        description="A photo goes in over gRPC, calibrated tags come out.",
+        epilog=f"Each setting can also come from the environment ({_ENV_PREFIX}LISTEN, ...) or the TOML file.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tagwright-server {own_version()}")
+    parser.add_argument("--config", metavar="FILE", default=None, help="TOML file of settings.")
+    groups: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        extra = _extra(name)
+        if extra["group"] not in groups:
+            groups[extra["group"]] = parser.add_argument_group(extra["group"])
+        group = groups[extra["group"]]
+        help_text = f"{field.description} [{_shown(field.default)}]".replace("%", "%%")
+        if field.annotation is bool:
+            group.add_argument(flag(name), action=argparse.BooleanOptionalAction, help=help_text)
+        else:
+            group.add_argument(flag(name), metavar=extra["kind"], help=help_text)
+    return parser
+
+
+def _extra(name: str) -> dict[str, Any]:
+    extra = Settings.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)  # noqa: S101  (each is made above)
+    return extra
+
+
+def own_version() -> str:
+    """Return this distribution's version."""
+    try:
+        return version("tagwright-server")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, ByteSize):
+        return value.human_readable().replace(".0", "")
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _one_line(err: ValidationError, file: Path | None) -> str:
+    said = []
+    for error in err.errors(include_url=False, include_context=False):
+        name = ".".join(str(part) for part in error["loc"])
+        text = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            said.append(f"{file or 'settings'}: there is no setting {name!r}")
+        elif name:
+            said.append(f"{name} ({flag(name)}, {_ENV_PREFIX}{name.upper()}): {text[:1].lower()}{text[1:]}")
+        else:
+            said.append(text)
+    return "; ".join(said)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,0 +1,42 @@
+"""What belongs to the call in progress: its deadline, and where its time went."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from tagwright_server.domain.deadline import Deadline
+from tagwright_server.domain.tagging import Timings
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of ours; `timings` is filled in by the servicer and goes into the trailing metadata."""
+
+    deadline: Deadline
+    timings: Timings | None = None
+
+
+_current: ContextVar[Call] = ContextVar("call")  # grpc runs each call in a context of its own
+
+
+def begin(call: Call) -> None:
+    """Make `call` the current one."""
+    _current.set(call)
+
+
+def current() -> Call:
+    """Return the call in progress."""
+    return _current.get()
+
+
+def trailing_metadata(call: Call) -> tuple[tuple[str, str], ...]:
+    """Return where the time went, as decimal milliseconds."""
+    if call.timings is None:
+        return ()
+    spent = call.timings
+    return (
+        ("tagwright-decode-ms", f"{spent.decode_s * 1e3:.3f}"),
+        ("tagwright-queue-ms", f"{spent.queue_s * 1e3:.3f}"),
+        ("tagwright-inference-ms", f"{spent.inference_s * 1e3:.3f}"),
+    )

@@ -1,0 +1,158 @@
+"""What every call of ours passes through: room for it, its size, its deadline, and the status of whatever it raises.
+
+Promises: no exception's text, no path and no traceback reaches a caller, except the safe text of a domain error. A call
+over capacity is refused before its message is read. A slow upload holds one of `calls_max` places, no longer than
+`call_timeout_s`, and none of the machine's work.
+
+For that, our unary methods are registered as methods that read a stream of one message: grpc hands over the call at
+once, and the message is received, measured and parsed here instead of inside grpc (which answers bytes it cannot parse
+with INTERNAL, has one size limit for all methods, and reads a refused call's message to its end). Callers see no
+difference.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from tagwright_server.clock import Clock
+from tagwright_server.domain.capacity import Capacity
+from tagwright_server.domain.deadline import CallerGone, Deadline
+from tagwright_server.errors import TagwrightError
+from tagwright_server.transport import call as calls
+from tagwright_server.transport import wire
+from tagwright_server.transport.call import Call
+from tagwright_server.transport.health import HealthCalls
+from tagwright_server.transport.status import internal, to_status
+
+log = logging.getLogger(__name__)
+
+_OURS = "/tagwright."
+_HEALTH = "/grpc.health."
+_CHECKS: Mapping[str, Callable[[bytes, wire.SizeLimits], None]] = {
+    "/tagwright.v1.TaggingService/TagImage": wire.check_photo,
+    "/tagwright.v1.TaggingService/TagImages": wire.check_photos,
+}
+
+
+class Guard(grpc.ServerInterceptor):
+    """Wraps our methods and those of the health service; others are left as they are."""
+
+    def __init__(
+        self,
+        *,
+        capacity: Capacity,
+        sizes: wire.SizeLimits,
+        call_timeout_s: float,
+        clock: Clock,
+        health: HealthCalls,
+    ) -> None:
+        self._capacity = capacity
+        self._sizes = sizes
+        self._call_timeout_s = call_timeout_s
+        self._clock = clock
+        self._health = health
+        self._receiving: dict[Deadline, grpc.ServicerContext] = {}
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Return the wrapped handler; called on grpc's own thread, so it only looks it up."""
+        method = handler_call_details.method
+        if method not in self._wrapped:
+            handler = continuation(handler_call_details)
+            if handler is None:
+                return None  # grpc answers UNIMPLEMENTED
+            self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def cancel_overdue(self) -> None:
+        """Cut off the calls whose message has not come in time; to be called about once a second.
+
+        Callers with a deadline of their own are cut off by grpc. This is for the others.
+        """
+        for deadline, context in tuple(self._receiving.items()):
+            if not deadline.remaining_s():
+                context.cancel()
+
+    def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        if method.startswith(_HEALTH):
+            return self._health.wrap(handler)
+        if not method.startswith(_OURS):
+            return handler
+        if handler.request_streaming or handler.response_streaming:
+            raise NotImplementedError(f"{method}: streams need a guard of their own")
+        check = _CHECKS.get(method, wire.check_small)
+        parse, method_of_service = handler.request_deserializer, handler.unary_unary
+        assert parse is not None and method_of_service is not None  # noqa: S101, PT018  (it is unary; for mypy)
+
+        def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+            with self._capacity.hold():
+                call = Call(Deadline(min(context.time_remaining(), self._call_timeout_s), self._clock))
+                if not context.add_callback(call.deadline.hang_up):
+                    raise CallerGone
+                message = self._receive(messages, context, call.deadline)
+                check(message, self._sizes)
+                request = _parsed(message, parse)
+                del message  # a photo is in memory once, not twice
+                calls.begin(call)
+                call.deadline.check("the call was begun")
+                response = method_of_service(request, context)
+                context.set_trailing_metadata(calls.trailing_metadata(call))
+                return response
+
+        def guarded(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+            begun_s = self._clock.monotonic_s()
+            try:
+                response = answer(messages, context)
+            except TagwrightError as err:
+                self._log_call(method, err.reason, begun_s)
+                _abort(context, to_status(err))
+            except CallerGone:
+                self._log_call(method, "caller gone", begun_s)
+                context.abort(grpc.StatusCode.CANCELLED, "the call was cancelled")
+            except Exception:
+                error_id = secrets.token_hex(6)
+                log.exception("error %s in %s", error_id, method)
+                _abort(context, internal(error_id))
+            self._log_call(method, "ok", begun_s)
+            return response
+
+        return grpc.stream_unary_rpc_method_handler(guarded, None, handler.response_serializer)
+
+    def _receive(self, messages: Iterator[bytes], context: grpc.ServicerContext, deadline: Deadline) -> bytes:
+        self._receiving[deadline] = context
+        try:
+            return next(messages)
+        except grpc.RpcError as err:
+            raise CallerGone from err
+        except StopIteration as err:
+            raise wire.malformed() from err
+        finally:
+            del self._receiving[deadline]
+
+    def _log_call(self, method: str, outcome: str, begun_s: float) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: %s, %.1f ms", method, outcome, (self._clock.monotonic_s() - begun_s) * 1e3)
+
+
+def _parsed(message: bytes, parse: Callable[[bytes], Any]) -> Any:
+    try:
+        return parse(message)
+    except DecodeError as err:
+        raise wire.malformed() from err
+
+
+def _abort(context: grpc.ServicerContext, status: Status) -> NoReturn:
+    context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("abort returned")

@@ -1,0 +1,115 @@
+"""The gRPC server: services, threads, limits and an address put together, started and stopped.
+
+A call holds a thread from its first byte on, so there are as many threads as calls are taken, and a few to refuse the
+rest: sixteen slow uploads must not stop a server of sixteen threads. They cost little; what keeps cores busy is bounded
+elsewhere, by the decoding workers and the model's own queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
+from grpc_reflection.v1alpha.reflection import enable_server_reflection
+
+from tagwright.v1.tagging_service_pb2_grpc import add_TaggingServiceServicer_to_server
+from tagwright_server.address import Address
+from tagwright_server.clock import Clock
+from tagwright_server.domain.capacity import Capacity
+from tagwright_server.errors import StartupError
+from tagwright_server.settings import Settings
+from tagwright_server.transport.guard import Guard
+from tagwright_server.transport.health import TAGGING, Health, HealthCalls
+from tagwright_server.transport.tagging import TaggingService
+from tagwright_server.transport.wire import SizeLimits
+
+_REFUSING_THREADS = 8
+_HEALTH_THREADS = 2
+_UNBOUNDED = 4  # times calls_max: where grpc itself refuses, without details, should our own threads not keep up
+
+
+class Server:
+    """One listening server."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        service: TaggingService,
+        ready: Callable[[], bool],
+        on_change: Callable[[bool], None],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._health_threads = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
+        self._health_calls = HealthCalls(self._health_threads)
+        guard = Guard(
+            capacity=Capacity(settings.calls_max, "calls"),
+            sizes=SizeLimits(settings.photo_bytes_max, settings.request_overhead_bytes_max),
+            call_timeout_s=settings.call_timeout_s,
+            clock=clock,
+            health=self._health_calls,
+        )
+        self._grpc = grpc.server(
+            ThreadPoolExecutor(settings.calls_max + _REFUSING_THREADS, thread_name_prefix="call"),
+            interceptors=[guard],
+            options=_options(settings),
+            maximum_concurrent_rpcs=settings.calls_max * _UNBOUNDED,
+        )
+        add_TaggingServiceServicer_to_server(service, self._grpc)
+        self._health = Health(
+            ready=ready, interval_s=settings.health_interval_s, each_time=guard.cancel_overdue, on_change=on_change
+        )
+        self._health.add_to(self._grpc)
+        if settings.reflection:
+            health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+            enable_server_reflection((TAGGING, health_name, REFLECTION), self._grpc)
+        self.address = _bind(self._grpc, Address.parse(settings.listen))
+
+    def start(self) -> None:
+        """Take calls, with health saying how it is."""
+        self._grpc.start()
+        self._health.start()
+
+    def stop(self) -> None:
+        """Say NOT_SERVING, then refuse new calls, give those in progress `stop_drain_s`, and end."""
+        self._health.say_goodbye()
+        time.sleep(self._settings.stop_notice_s)
+        stopped = self._grpc.stop(self._settings.stop_drain_s)
+        self._health_calls.end_watching()
+        stopped.wait()
+        self._health.stop()
+        self._health_threads.shutdown()
+
+
+def _bind(server: grpc.Server, address: Address) -> Address:
+    try:
+        port = server.add_insecure_port(str(address))
+    except RuntimeError as err:
+        raise StartupError(f"cannot listen on {address}") from err
+    return address if address.path else Address(host=address.host, port=port)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    def ms(seconds: float) -> int:
+        return round(seconds * 1000)
+
+    return [
+        ("grpc.so_reuseport", int(settings.reuse_port)),
+        ("grpc.max_receive_message_length", settings.batch_bytes_max),
+        ("grpc.max_send_message_length", -1),  # answers are small by what they can hold
+        ("grpc.max_metadata_size", settings.metadata_bytes_max),
+        ("grpc.absolute_max_metadata_size", settings.metadata_bytes_max),  # in between, grpc refuses at random
+        ("grpc.max_concurrent_streams", settings.streams_max),
+        ("grpc.max_connection_idle_ms", ms(settings.connection_idle_max_s)),
+        ("grpc.max_connection_age_ms", ms(settings.connection_age_max_s)),
+        ("grpc.max_connection_age_grace_ms", ms(settings.connection_age_grace_s)),
+        ("grpc.keepalive_time_ms", ms(settings.keepalive_interval_s)),
+        ("grpc.keepalive_timeout_ms", ms(settings.keepalive_timeout_s)),
+        ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", ms(settings.client_ping_interval_min_s)),
+    ]

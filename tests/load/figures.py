@@ -1,0 +1,86 @@
+"""What a scenario yields, and the little statistics it needs.
+
+A `Row` belongs to a table of its scenario and holds figures under names that carry their unit (`photos_per_s`,
+`p99_ms`). What could not be measured says why; it is never left out and never made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+
+Figure = float | int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of one table."""
+
+    table: str
+    name: str
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    not_measured: str = ""  # why, where there are no figures
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence under a scenario's tables."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A figure somebody promised: `measured` is to be at least `at_least`."""
+
+    what: str
+    at_least: float
+    measured: float | None
+
+    @property
+    def met(self) -> bool:
+        """Whether it is; what was not measured is not met."""
+        return self.measured is not None and self.measured >= self.at_least
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A call that ended: when (monotonic seconds), how long it took, how many photos it brought."""
+
+    at_s: float
+    took_ms: float
+    photos: int
+
+
+def latency(took_ms: Sequence[float]) -> dict[str, Figure]:
+    """Return the median and the 99th percentile, in milliseconds."""
+    if not took_ms:
+        return {"p50_ms": None, "p99_ms": None}
+    p50, p99 = np.percentile(took_ms, (50, 99))
+    return {"p50_ms": float(p50), "p99_ms": float(p99)}
+
+
+def rate(completions: Sequence[Completion]) -> float | None:
+    """Return photos a second, from the first end of a call to the last one; None for fewer than two calls.
+
+    Counting from one end to another leaves no part of a call at the edges, which matters where a call brings 64 photos.
+    """
+    ordered = sorted(completions, key=lambda completion: completion.at_s)
+    if len(ordered) < 2 or ordered[-1].at_s <= ordered[0].at_s:
+        return None
+    return sum(completion.photos for completion in ordered[1:]) / (ordered[-1].at_s - ordered[0].at_s)
+
+
+def middle(values: Sequence[float | None]) -> float | None:
+    """Return the median of the values that are there, None where none is."""
+    there = [value for value in values if value is not None]
+    return median(there) if there else None
+
+
+def shares(measured: Sequence[float | None], reference: Sequence[float | None]) -> list[float]:
+    """Return measured / reference for every pair that was taken together: the machine's moods cancel out."""
+    pairs = zip(measured, reference, strict=True)
+    return [one / other for one, other in pairs if one is not None and other]

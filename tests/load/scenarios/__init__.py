@@ -1,0 +1,1 @@
+"""One file a scenario; `../scenario.py` says what it must have."""

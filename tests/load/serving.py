@@ -1,0 +1,117 @@
+"""A real server, started as its users start it and always stopped: `tagwright-server` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tagwright_client import Client
+
+SERVICE = "tagwright.v1.TaggingService"
+_LOOK_S = 0.02
+_START_S = 90.0
+_STOP_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What runs the network: `setting` is what --inference says, `begins` how the engine that is meant calls itself."""
+
+    name: str
+    setting: str
+    begins: str
+
+
+ENGINES = (Engine("local", "local", "TorchScript"), Engine("Triton", "auto", "Triton"))
+
+
+class NotServed(Exception):
+    """This server cannot be had on this machine; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that answers."""
+
+    pid: int
+    address: str
+    engine: str  # as it calls itself, with its version
+    start_s: float  # from the command to health's SERVING
+
+
+@contextmanager
+def serve(engine: Engine, repository: Path, more: Sequence[str] = ()) -> Iterator[Serving]:
+    """Run a server on a free port for as long as the block runs; raises NotServed."""
+    address = f"127.0.0.1:{_free_port()}"
+    flags = [f"--listen={address}", f"--inference={engine.setting}", f"--model-repository={repository}", *more]
+    with tempfile.TemporaryFile("w+") as log:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [*_command(), *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("TAGWRIGHT_")},
+            start_new_session=True,  # Ctrl-C is for the bench, which then stops its server
+        )
+        try:
+            _await(process, address, log)
+            start_s = time.monotonic() - started
+            with Client.connect(f"grpc://{address}") as client:
+                name = client.models().engine
+            if not name.startswith(engine.begins):
+                raise NotServed(f"--inference={engine.setting} runs {name} on this machine")
+            yield Serving(process.pid, address, name, start_s)
+        finally:
+            _stop(process)
+
+
+def _command() -> list[str]:
+    beside = Path(sys.executable).with_name("tagwright-server")
+    found = str(beside) if beside.exists() else shutil.which("tagwright-server")
+    return [found] if found else [sys.executable, "-m", "tagwright_server"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await(process: subprocess.Popen[bytes], address: str, log: IO[str]) -> None:
+    options = [(f"grpc.{name}_reconnect_backoff_ms", 100) for name in ("initial", "min", "max")]
+    request = health_pb2.HealthCheckRequest(service=SERVICE)
+    with grpc.insecure_channel(address, options=options) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs know no methods
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(grpc.RpcError):
+                if health.Check(request, timeout=1.0).status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+            time.sleep(_LOOK_S)
+    log.seek(0)
+    last = (log.read().strip().splitlines() or ["it said nothing"])[-1]
+    raise NotServed(f"the server {'ended' if process.poll() is not None else 'does not get ready'}: {last}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,51 @@
+"""What a scenario is given: how long, on which photos and model, and the processes it may share with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from .child import Child
+from .machine import cores
+from .photos import Photos
+from .raw_loop import RawLoop
+from .serving import ENGINES, Engine, Serving, serve
+from .traffic import warm_up
+
+
+@dataclass
+class Setup:
+    """One run of the bench."""
+
+    seconds: float  # of one measurement
+    rounds: int  # of what is measured in turns
+    photos: Photos
+    repository: Path
+    model: Path  # the version folder in it
+    scratch: Path
+    step: Callable[[str], None]  # tells the person at the terminal what is being measured
+    stack: ExitStack
+    engines: tuple[Engine, ...] = ENGINES
+    cores: int = field(default_factory=cores)
+
+    @cached_property
+    def raw_loop(self) -> RawLoop:
+        """The raw loop's processes, started by the first who asks."""
+        self.step("starting the raw loop")
+        return self.stack.enter_context(RawLoop(self.model, self.photos.files, self.cores))
+
+    @contextmanager
+    def served(self, engine: Engine) -> Iterator[tuple[Serving, Child]]:
+        """Run a server and a client process, both warm, for as long as the block runs."""
+        self.step(f"starting a server, {engine.name}")
+        with (
+            serve(engine, self.repository, [f"--default-model={self.model.parent.name}"]) as serving,
+            Child(
+                "callers", {"address": serving.address, "photos": [str(file) for file in self.photos.files]}
+            ) as client,
+        ):
+            warm_up(client, min(self.seconds, 2.0))
+            yield serving, client

@@ -1,0 +1,46 @@
+"""One repository of small models for all of these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import bundles
+import pytest
+from servers import FakeBackend, FakeDecoder, Running, running
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks of a few weights: tagger, the default, and plain-cnn."""
+    folder = tmp_path_factory.mktemp("models")
+    bundles.write_repository(folder, ("plain-cnn", "tagger"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path) -> Iterator[Running]:
+    """A server as it is: decoding processes, TorchScript, one for all tests that leave it as it was."""
+    with running(repository) as serving:
+        yield serving
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    """A network that a test steers."""
+    return FakeBackend()
+
+
+@pytest.fixture
+def decoder() -> FakeDecoder:
+    """A decoder that a test steers."""
+    return FakeDecoder()
+
+
+@pytest.fixture
+def steered(repository: Path, backend: FakeBackend, decoder: FakeDecoder) -> Iterator[Running]:
+    """A server whose network and decoder a test steers."""
+    with running(repository, backend=backend, decoder=decoder) as serving:
+        yield serving
+        backend.latch.open()
+        decoder.latch.open()
