@@ -69,7 +69,7 @@ check-lint: $(VENV)/.dev
 check-types: $(VENV)/.dev
 	@$(BIN)/mypy
 check-imports: $(VENV)/.dev
-	@PYTHONWARNINGS=ignore $(BIN)/lint-imports --no-timing 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 check-protos: .venv-proto/.done
 	@.venv-proto/bin/python protos/generate.py --check
 check-repository: $(VENV)/.dev

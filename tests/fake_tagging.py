@@ -41,7 +41,7 @@ class FakeTagging(TaggingServiceServicer):
     models: Callable[[pb.ListModelsRequest, grpc.ServicerContext], pb.ListModelsResponse] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def TagImage(self, request: pb.TagImageRequest, context: Any) -> pb.TagImageResponse:  # noqa: N802
+    def TagImage(self, request: pb.TagImageRequest, context: Any) -> pb.TagImageResponse:
         with self._lock:
             attempt = len(self.requests)
             self.requests.append(request)
@@ -54,10 +54,10 @@ class FakeTagging(TaggingServiceServicer):
         context.set_trailing_metadata(TRAILING)
         return pb.TagImageResponse(tags=image_tags(request.image.decode(errors="replace")[:20]))
 
-    def TagImages(self, request: pb.TagImagesRequest, context: Any) -> pb.TagImagesResponse:  # noqa: N802
+    def TagImages(self, request: pb.TagImagesRequest, context: Any) -> pb.TagImagesResponse:
         raise NotImplementedError
 
-    def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
+    def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         if self.models is not None:
             return self.models(request, context)
         return pb.ListModelsResponse(models=[model("fake", is_default=True)], engine="Fake 1.0")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import numpy as np
@@ -159,6 +159,11 @@ class FakeJob:
         self._decoder.cancelled.release()
 
 
+def health_stub(channel: grpc.Channel) -> Any:
+    """The health service's stub, whose methods its types do not tell."""
+    return health_pb2_grpc.HealthStub(channel)
+
+
 @dataclass
 class Running:
     """A server that serves, and a channel to it."""
@@ -174,7 +179,7 @@ class Running:
     def health(self, service: str = "") -> int:
         """What the health service says just now."""
         request = health_pb2.HealthCheckRequest(service=service)
-        status: int = health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=PATIENCE_S).status
+        status: int = health_stub(self.channel).Check(request, timeout=PATIENCE_S).status
         return status
 
     def send_raw(self, method: str, message: bytes, **options: Any) -> bytes:
@@ -249,7 +254,7 @@ def failure_of(call: Callable[..., Any], *arguments: Any, **options: Any) -> Fai
     try:
         call(*arguments, **options)
     except grpc.RpcError as err:
-        status = rpc_status.from_call(err)
+        status = rpc_status.from_call(cast("grpc.Call", err))  # what a call raises is that call
         return Failure(err.code(), status if status is not None else Status(message=err.details()))
     raise AssertionError("the call succeeded")
 

@@ -24,8 +24,8 @@ pytestmark = needs_triton
 
 NOT_SERVING_WITHIN_S = 5.0
 BACK_WITHIN_S = 15.0
-BACK_FROM_A_HANG_WITHIN_S = 30.0  # nobody died: it takes two canaries without an answer to be sure
-LONGEST_CALL_S = 8.0  # of the callers' own 10: when it hangs, two canaries of 2 s and the kill; when it dies, 2 s
+BACK_FROM_A_HANG_WITHIN_S = 30.0  # nobody died: it takes some canaries without an answer to be sure
+LONGEST_CALL_S = 11.0  # the callers' own 10, which only a hung Triton lets them wait for
 STUB, SERVER = "triton_python_backend_stub", "tritonserver"
 
 
@@ -44,6 +44,15 @@ def backend(models: list[Bundle], readiness: Readiness) -> Iterator[TritonBacken
     backend = TritonBackend(models, on_change=readiness)
     yield backend
     backend.close()
+
+
+@pytest.fixture(autouse=True)
+def well(request: pytest.FixtureRequest) -> None:
+    """Begin every test that shares the backend with one that is ready, whatever the test before did to it."""
+    if "backend" in request.fixturenames:
+        backend, readiness = request.getfixturevalue("backend"), request.getfixturevalue("readiness")
+        if not backend.ready():
+            readiness.seconds_until(True, at_most_s=60)
 
 
 class Load:
@@ -115,7 +124,8 @@ def test_under_load_nothing_wrong_is_answered_and_service_comes_back(
         assert backend.ready()
         load.wait_for_answers()
     print(f"not ready after {down_s:.2f} s, back after {down_s + up_s:.2f} s; {load.longest_s=:.2f}; {load.outcomes}")
-    assert set(load.outcomes) == {"right", ModelUnavailable.__name__}
+    # A caller whose own time runs out while Triton hangs hears that; nobody hears anything wrong.
+    assert load.outcomes.keys() - {DeadlineExceeded.__name__} == {"right", ModelUnavailable.__name__}
     assert load.longest_s <= LONGEST_CALL_S
     assert not set(before) & set(our_triton(STUB) + our_triton(SERVER)), "what hung or lost its partner is still there"
 

@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from servers import FakeBackend, Running, failure_of, running
+
 from tagwright.v1 import tagging_service_pb2 as pb
 
 METHODS = {method.name: method for method in pb.DESCRIPTOR.services_by_name["TaggingService"].methods}

@@ -59,7 +59,8 @@ def bench(
     chosen = _chosen(engines, {engine.name.lower(): engine for engine in ENGINES}, "engine")
     scenarios = _chosen(only, {scenario.name: scenario for scenario in known}, "scenario")
     bundle = _bundle(repository, model)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends us, what we started is stopped
+    for number in (signal.SIGTERM, signal.SIGHUP):  # whatever ends us, what we started is stopped
+        signal.signal(number, signal.default_int_handler)
     about: dict[str, Any] = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seconds": seconds,
@@ -74,7 +75,7 @@ def bench(
     results: dict[str, Results] = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tagwright-bench-")))
-        photos = photo_sets.from_folder(data) if data else photo_sets.generate(ROOT / "demo" / "photos", scratch)
+        photos = _photos(data, scratch)
         about["photos"] = photos.description
         _introduce(about)
         setup = Setup(
@@ -144,6 +145,15 @@ def _chosen(names: str, known: dict[str, _T], kind: str) -> list[_T]:
     if unknown := sorted(set(wanted) - set(known)):
         _end(f"there is no {kind} {', '.join(unknown)}; there are: {', '.join(known)}")
     return [one for name, one in known.items() if not wanted or name in wanted]
+
+
+def _photos(data: Path | None, scratch: Path) -> photo_sets.Photos:
+    if data is None:
+        return photo_sets.generate(ROOT / "demo" / "photos", scratch)
+    try:
+        return photo_sets.from_folder(data)
+    except FileNotFoundError as err:
+        _end(str(err))
 
 
 def _bundle(repository: Path, model: str) -> Bundle:

@@ -30,12 +30,12 @@ class Photos:
 
 
 def from_folder(folder: Path) -> Photos:
-    """Take every JPEG of `folder`, by name."""
+    """Take every JPEG of `folder`, by name; raises FileNotFoundError where there is none."""
     files = (
         tuple(sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)) if folder.is_dir() else ()
     )
     if not files:
-        raise SystemExit(f"bench: {folder}: no JPEG there")
+        raise FileNotFoundError(f"{folder}: no JPEG there")
     return Photos(files, f"{len(files)} photos of the folder {folder.name!r}, {_kilobytes(files)}")
 
 

@@ -22,7 +22,7 @@ from tagwright_client import Client
 
 SERVICE = "tagwright.v1.TaggingService"
 _LOOK_S = 0.02
-_START_S = 90.0
+_START_S = 120.0  # 5 on an idle machine
 _STOP_S = 30.0
 
 

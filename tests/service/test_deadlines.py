@@ -111,7 +111,7 @@ def _slow_uploads(server: Running, n: int) -> Iterator[list[Any]]:
         ended.wait(PATIENCE_S)
         yield from ()
 
-    upload = server.channel.stream_unary("/tagwright.v1.TaggingService/TagImage")
+    upload: Any = server.channel.stream_unary("/tagwright.v1.TaggingService/TagImage")
     try:
         calls = [upload.future(message()) for _ in range(n)]
         for _ in range(n):
@@ -158,7 +158,7 @@ def test_a_storm_of_cancelled_calls_leaves_nothing_behind(repository: Path) -> N
         def tag() -> bool:
             code = server.tagging.TagImage.future(photo(jpeg), timeout=PATIENCE_S).code()
             assert code in (grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED)  # the storm's last are just ending
-            return code == grpc.StatusCode.OK
+            return bool(code == grpc.StatusCode.OK)
 
         waiting = threading.Event()
         assert any(tag() or waiting.wait(0.05) for _ in range(400))

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -171,7 +172,7 @@ def test_a_refused_call_is_refused_before_its_message_has_come(
         decoder.latch.close()
         accepted = server.tagging.TagImage.future(photo(b"50"))
         decoder.latch.await_arrivals()
-        upload = server.channel.stream_unary("/tagwright.v1.TaggingService/TagImage")
+        upload: Any = server.channel.stream_unary("/tagwright.v1.TaggingService/TagImage")
         try:
             assert failure_of(upload, never()).code == grpc.StatusCode.RESOURCE_EXHAUSTED
         finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from servers import (
     NOT_SERVING,
     PATIENCE_S,
@@ -19,6 +19,7 @@ from servers import (
     FakeDecoder,
     Running,
     failure_of,
+    health_stub,
     photo,
     running,
 )
@@ -28,7 +29,7 @@ SERVICES = ("", "tagwright.v1.TaggingService")
 
 def _watch(server: Running, service: str) -> Iterator[int]:
     request = health_pb2.HealthCheckRequest(service=service)
-    for answer in health_pb2_grpc.HealthStub(server.channel).Watch(request, timeout=PATIENCE_S):
+    for answer in health_stub(server.channel).Watch(request, timeout=PATIENCE_S):
         yield answer.status
 
 
@@ -62,7 +63,7 @@ def test_an_engine_that_cannot_even_be_asked_is_not_serving(steered: Running, ba
 
 
 def test_the_health_of_an_unknown_service_is_not_found(steered: Running) -> None:
-    check = health_pb2_grpc.HealthStub(steered.channel).Check
+    check = health_stub(steered.channel).Check
     assert failure_of(check, health_pb2.HealthCheckRequest(service="unicorn.v1.Rides")).code == (
         grpc.StatusCode.NOT_FOUND
     )

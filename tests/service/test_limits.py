@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import photos as pictures
@@ -111,7 +112,7 @@ def test_a_method_that_is_not_there_is_unimplemented(server: Running) -> None:
 
 
 def test_reflection_is_off_unless_asked_for(server: Running) -> None:
-    ask = server.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    ask: Any = server.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
     assert failure_of(lambda messages, **options: list(ask(messages, **options)), iter([b""])).code == (
         grpc.StatusCode.UNIMPLEMENTED
     )

@@ -19,8 +19,8 @@ import grpc
 import photos as pictures
 import psutil
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from servers import PATIENCE_S, SERVING, connected, photo
+from grpc_health.v1 import health_pb2
+from servers import PATIENCE_S, SERVING, connected, health_stub, photo
 
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 
@@ -69,7 +69,7 @@ def _serving(repository: Path, *flags: object, **options: Any) -> Iterator[tuple
 
 
 def _health(channel: grpc.Channel) -> int:
-    return int(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status)
+    return int(health_stub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status)
 
 
 def _ends_saying(*flags: object, **options: Any) -> tuple[int, str, str]:
@@ -117,7 +117,7 @@ def _tells_what_it_serves(said: list[str], address: str) -> None:
 
 
 @contextmanager
-def _upload_in_progress(address: str) -> Iterator[grpc.Future]:
+def _upload_in_progress(address: str) -> Iterator[None]:
     """A call that was accepted and does not end by itself."""
     ended = threading.Event()
 
@@ -126,10 +126,12 @@ def _upload_in_progress(address: str) -> Iterator[grpc.Future]:
         yield from ()
 
     with connected(address) as channel:
-        call = channel.stream_unary("/tagwright.v1.TaggingService/TagImage").future(message())
+        upload: Any = channel.stream_unary("/tagwright.v1.TaggingService/TagImage")
+        call = upload.future(message())
         try:
-            yield call
+            yield
         finally:
+            call.cancel()
             ended.set()
 
 
@@ -140,7 +142,7 @@ def test_a_second_signal_ends_it_at_once_with_all_its_children(repository: Path)
         process.process.send_signal(signal.SIGTERM)
         process.wait_for("SIGTERM: finishing")
         process.process.send_signal(signal.SIGTERM)
-        assert process.process.wait(timeout=3) == 128 + signal.SIGTERM
+        assert process.process.wait(timeout=10) == 128 + signal.SIGTERM
         _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
         assert not alive
 

@@ -173,5 +173,5 @@ def test_generated_photos_are_full_size_realistic_and_the_same_every_time(tmp_pa
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a photo")
-    with pytest.raises(SystemExit, match="no JPEG there"):
+    with pytest.raises(FileNotFoundError, match="no JPEG there"):
         from_folder(tmp_path)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+
 from tagwright_training import metrics
 from tagwright_training.metrics import Decisions
 
 
-def draw(seed: int, *, photos: int = 300, labels: int = 4, grain: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def draw(
+    seed: int, *, photos: int = 300, labels: int = 4, grain: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Truth and scores that have something to do with each other; `grain` rounds scores so that many are equal."""
     rng = np.random.default_rng(seed)
     truth = (rng.random((photos, labels)) < 0.2).astype(np.float32)
@@ -73,7 +76,9 @@ def test_an_interval_holds_the_figure_and_narrows_with_more_photos() -> None:
 def test_labels_that_no_photo_holds_are_left_out_of_the_mean_and_its_interval() -> None:
     truth, scores = draw(2)
     truth[:, 0] = 0
-    every = metrics.mean_interval(metrics.average_precisions(truth, scores), metrics.bootstrap(truth, scores, resamples=50))
+    every = metrics.mean_interval(
+        metrics.average_precisions(truth, scores), metrics.bootstrap(truth, scores, resamples=50)
+    )
     truth, scores = truth[:, 1:], scores[:, 1:]
     assert every == metrics.mean_interval(
         metrics.average_precisions(truth, scores), metrics.bootstrap(truth, scores, resamples=50)

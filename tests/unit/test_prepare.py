@@ -13,16 +13,17 @@ from pathlib import Path
 import flickr
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
 from tagwright_training import __main__ as command_line
 from tagwright_training import dataset as datasets
 from tagwright_training.prepare import DataInvalid, part_of, read_folder
-from typer.testing import CliRunner
 
 
-def says(root: Path, **options: bool) -> list[str]:
+def says(root: Path, *, allow_absent: bool = False) -> list[str]:
     """What is wrong with a folder, with its path shown as DATA."""
     with pytest.raises(DataInvalid) as caught:
-        read_folder(root, **options)
+        read_folder(root, allow_absent=allow_absent)
     return [str(problem).replace(str(root), "DATA") for problem in caught.value.problems]
 
 
@@ -66,7 +67,9 @@ def test_zips_and_tables_become_photos_with_labels_strict_labels_and_user_tags(r
 
 
 @pytest.mark.parametrize("annotations", ["annotations", "mirflickr25k_annotations_v080", "mirflickr/annotations"])
-def test_the_published_layout_says_the_same_as_the_one_with_tables(root: Path, tmp_path: Path, annotations: str) -> None:
+def test_the_published_layout_says_the_same_as_the_one_with_tables(
+    root: Path, tmp_path: Path, annotations: str
+) -> None:
     published = read_folder(flickr.as_published(tmp_path / "published", annotations=annotations))
     assert published.photos[0].file == "mirflickr/im1.jpg"
     assert [replace(p, archive=None, file="") for p in published.photos] == [
@@ -129,7 +132,7 @@ def _breaks(change: Callable[[Path], object], *messages: str) -> object:
         _breaks(
             lambda r: replace_photo(r, 2, b""), "DATA/images_1.zip:im2.jpg: cannot be read: the file is empty"
         ),
-        _breaks(lambda r: replace_photo(r, 2, b"no photo"), "DATA/images_1.zip:im2.jpg: cannot be read: cannot identify"),
+        _breaks(lambda r: replace_photo(r, 2, b"no photo"), "DATA/images_1.zip:im2.jpg: cannot be read: cannot"),
         _breaks(
             lambda r: replace_photo(r, 2, b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,"
                                            b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"),
@@ -285,7 +288,9 @@ def test_the_command_shows_twenty_problems_counts_all_and_writes_nothing(root: P
     assert not (tmp_path / "dataset.json").exists()
 
 
-def test_a_manifest_is_replaced_whole_or_not_at_all(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_is_replaced_whole_or_not_at_all(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "dataset.json"
     path.write_text("before")
     monkeypatch.setattr("os.replace", _no_space)

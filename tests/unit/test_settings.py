@@ -113,7 +113,9 @@ def test_the_engines_are_taken(engine: str) -> None:
     assert load(["--inference", engine]).inference == engine
 
 
-@pytest.mark.parametrize("engine", ["", "Local", "triton", "triton://", "triton://host", "triton://:8001", "http://h:1"])
+@pytest.mark.parametrize(
+    "engine", ["", "Local", "triton", "triton://", "triton://host", "triton://:8001", "http://h:1"]
+)
 def test_other_engines_are_refused(engine: str) -> None:
     assert "auto, local or triton://HOST:PORT" in _refusal("--inference", engine)
 

@@ -2,9 +2,9 @@
 
 How to read it: "of raw" is photos/s through the server / photos/s of the raw loop just before it, the median of the
 rounds: what the server leaves of the machine, callers included, which share its cores. The second table splits the
-processor time of all cores by program, a photo; its rows add up to cores x 1000 / (photos/s). Its column "ours" holds on
-a busy machine too: what the loop costs, and what the server adds to it. The third is what a caller waits, split as the
-answers' trailing metadata says.
+processor time of all cores by program, a photo; its rows add up to cores x 1000 / (photos/s). Its column "ours" holds
+on a busy machine too: what the loop costs, and what the server adds to it. The third is what a caller waits, split as
+the answers' trailing metadata says.
 """
 
 from __future__ import annotations

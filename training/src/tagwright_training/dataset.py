@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,9 @@ def load(path: Path, *, root: Path | None = None) -> Dataset:
     except ValueError as err:
         raise ValueError(f"{path}: not a data set manifest: {err}") from err
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a data set manifest of format {FORMAT}; write one with `tagwright-train prepare`")
+        raise ValueError(
+            f"{path}: not a data set manifest of format {FORMAT}; write one with `tagwright-train prepare`"
+        )
     return Dataset(
         root=root or Path(manifest["root"]),
         seed=int(manifest["seed"]),
@@ -156,9 +158,8 @@ def chunks(photos: Sequence[Photo], size: int) -> Iterator[Sequence[Photo]]:
         yield photos[start : start + size]
 
 
-def _photo(entry: dict[str, object]) -> Photo:
-    many = {key: tuple(entry[key]) for key in ("labels", "strict", "user_tags")}  # type: ignore[call-overload]
-    return Photo(**{**entry, **many})  # type: ignore[arg-type]
+def _photo(entry: dict[str, Any]) -> Photo:
+    return Photo(**entry | {key: tuple(entry[key]) for key in ("labels", "strict", "user_tags")})
 
 
 @functools.lru_cache(maxsize=64)

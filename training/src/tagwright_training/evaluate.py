@@ -16,10 +16,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+
 from tagwright_server.errors import StartupError
 from tagwright_server.images.preprocess import Preprocessing
 from tagwright_server.inference.bundle import MANIFEST_FILE, Bundle, load_bundles
-
 from tagwright_training import plots, report, seen
 from tagwright_training.dataset import Dataset, Photo, read_bytes, write_atomically
 from tagwright_training.prepare import progress, read_or_exit
@@ -27,7 +27,7 @@ from tagwright_training.report import Occasion
 from tagwright_training.results import Measured, measure
 from tagwright_training.scoring import score, square
 
-SHEET_SIDE = 200  # pixels of a photo on the contact sheet
+SHEET = Preprocessing(size=200)  # how photos are shown on the contact sheet
 
 
 def command(
@@ -36,6 +36,7 @@ def command(
     model: Annotated[list[str] | None, typer.Option(help="Name of a model; repeat for several [default: all].")] = None,
     out: Annotated[Path, typer.Option(help="Folder for JSON and plots.")] = Path("runs/evaluation"),
     allow_absent: Annotated[bool, typer.Option(help="Leave out annotations of photos that are not there.")] = False,
+    with_plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Whether to draw the plots.")] = True,
     update_manifest: Annotated[bool, typer.Option(help="Write the figures into each model's manifest.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 1,
 ) -> None:
@@ -54,10 +55,10 @@ def command(
     report.show(Console(), occasion, measured)
     text = json.dumps(report.document(occasion, measured), ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(out / "evaluation.json", f"{text}\n".encode())
-    files = plots.draw(
-        out, measured, lambda row: square(read_bytes(dataset, photos[row]), Preprocessing(size=SHEET_SIDE))
-    )
-    console.print(f"Wrote {escape(str(out))}: evaluation.json, {', '.join(file.name for file in files)}", soft_wrap=True)
+    names = ["evaluation.json"]
+    if with_plots:
+        names += plots.draw(out, measured, lambda row: square(read_bytes(dataset, photos[row]), SHEET))
+    console.print(f"Wrote {escape(str(out))}: {', '.join(names)}", soft_wrap=True)
     if update_manifest:
         _update(console, bundles, measured, len(photos))
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from tagwright_server.images.preprocess import Preprocessing
-from tagwright_server.inference.bundle import canary_pixels
+from tagwright_server.inference import triton_files
+from tagwright_server.inference.bundle import canary_pixels, load_bundle
 from torch import Tensor, nn
 
 from tagwright_training import dataset as datasets
@@ -133,6 +134,7 @@ def command(
         "canary": {"scores": _canary(exported, preprocessing.size)},
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    triton_files.write(load_bundle(folder))
     console.print(f"wrote {folder}: {(folder / 'model.pt').stat().st_size / 1e6:.1f} MB, sha256 {digest[:12]}…")
     console.print("`tagwright-train evaluate DATA --update-manifest` measures it on photos it has not seen")
 

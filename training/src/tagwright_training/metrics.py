@@ -1,4 +1,4 @@
-"""What the figures mean: average precision, precision and recall at a threshold, calibration error, bootstrap intervals.
+"""What the figures mean: average precision, precision and recall, calibration error, bootstrap intervals.
 
 Everything is plain numpy on `truth` (0/1) and `scores`, shape [photos] or [photos, labels]. Average precision is not
 interpolated and is scikit-learn's `average_precision_score` to the last digits, ties included; the tests compare them.
@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What came of saying yes from a threshold on. Precision is NaN where nothing was said, recall where nothing holds."""
+    """What came of saying yes from a threshold on; precision is NaN if nothing was said, recall if nothing holds."""
 
     said: int
     holds: int
@@ -117,7 +117,7 @@ def bootstrap(truth: Truth, scores: Scores, *, resamples: int = RESAMPLES, seed:
 
 
 def interval(value: float, samples: Floats) -> Interval:
-    """The 2.5 and 97.5 percentiles of bootstrap samples around a figure; draws in which it does not exist are left out."""
+    """The 2.5 and 97.5 percentiles of bootstrap samples of a figure; draws in which it does not exist are left out."""
     known = samples[~np.isnan(samples)]
     if not len(known):
         return Interval(value, float("nan"), float("nan"))
@@ -145,9 +145,7 @@ def decide(truth: Truth, scores: Scores, thresholds: Sequence[float | None]) -> 
 
 def pool(decisions: Sequence[Decisions]) -> Decisions:
     """All labels' decisions as one ("micro")."""
-    return Decisions(
-        sum(d.said for d in decisions), sum(d.holds for d in decisions), sum(d.right for d in decisions)
-    )
+    return Decisions(sum(d.said for d in decisions), sum(d.holds for d in decisions), sum(d.right for d in decisions))
 
 
 def macro(figures: Sequence[float]) -> float:

@@ -1,13 +1,14 @@
 """Reads a folder of MIRFlickr-25k: as it is published, and in the layout with zips and tables.
 
-    DATA/im1.jpg | DATA/mirflickr/im1.jpg | DATA/.../im1.jpg | DATA/*.zip      photos, full-size or not
-    DATA/annotations/NAME.txt | DATA/mirflickr25k_annotations_v080/NAME.txt    one photo id a line
-    DATA/labels.tsv                                                            the same by photo, checked against the lists
-    DATA/meta/tags/tagsN.txt | DATA/meta/tags_raw/tagsN.txt | DATA/user_tags.tsv
+    imN.jpg, mirflickr/imN.jpg, deeper, or in zips                       the photos, full-size or not
+    annotations/NAME.txt or mirflickr25k_annotations_v080/NAME.txt       one photo id a line
+    labels.tsv                                                           the same by photo; must agree with the lists
+    meta/tags/tagsN.txt, meta/tags_raw/tagsN.txt or user_tags.tsv        the owners' tags
 
-(`meta` and the annotations may also lie in DATA/mirflickr.)
+(`meta` and the annotations may also lie in `mirflickr`.)
 
-Promises: every file is read and every photo decoded in full; whatever is wrong is reported with file and line, all of it at once.
+Promises: every file is read and every photo decoded in full; whatever is wrong is reported with file and line, all of
+it at once.
 Never: repairs data, guesses, or leaves something out unless it was told to.
 """
 
@@ -191,10 +192,10 @@ def _read_user_tags(folder: Folder) -> None:
         return
     raw = home.name == "tags_raw"
     for file in sorted(home.glob("*.txt")):
-        photo_id = _photo_id(folder, str(file), file.stem.removeprefix("tags"))
-        if photo_id is not None:
+        owner = _photo_id(folder, str(file), file.stem.removeprefix("tags"))
+        if owner is not None:
             tags = (text for _, text in _lines(folder, file))
-            folder.user_tags[photo_id] = tuple(filter(None, map(_flickr_tag, tags) if raw else tags))
+            folder.user_tags[owner] = tuple(filter(None, map(_flickr_tag, tags) if raw else tags))
 
 
 def _complain_of_absent(folder: Folder) -> None:
@@ -310,7 +311,7 @@ def _photo_id(folder: Folder, where: str, text: str) -> int | None:
 
 
 def _flickr_tag(text: str) -> str:
-    """A tag as its owner typed it -> as Flickr matches it: lower case, letters and digits only (machine tags keep `:=`)."""
+    """A tag as typed -> as Flickr matches it: lower case, letters and digits only (machine tags keep `:=`)."""
     return "".join(c for c in text.lower() if c.isalnum() or c in ":=")
 
 

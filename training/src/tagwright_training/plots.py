@@ -1,7 +1,7 @@
 """An evaluation as pictures: precision-recall curves, AP bars, reliability diagrams, and the most confident mistakes.
 
-Promises: PNGs in the folder that was asked for. Never: a window, global state of matplotlib, or a photo anywhere else: the
-contact sheet holds photos of the data set and belongs in a local folder, not in a repository.
+Promises: PNGs in the folder that was asked for.
+Never: a window, or a photo anywhere else. The contact sheets hold photos of the data set: they stay in a local folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tagwright_training.results import Measured
 
 COLOURS = ("#1b6ca8", "#e08214", "#5b8c5a", "#8e5ea2")  # first the best model; told apart by the colour-blind too
 _INK, _FAINT = "#333333", "#bbbbbb"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": _FAINT,
     "axes.labelcolor": _INK,
@@ -49,10 +49,10 @@ class Mistake:
     score: float
 
 
-def draw(folder: Path, measured: Sequence[Measured], photo: Callable[[int], NDArray[np.uint8]]) -> list[Path]:
-    """Draw all four, and a contact sheet for each model; `photo` gives the pixels of a row. Returns the files."""
+def draw(folder: Path, measured: Sequence[Measured], photo: Callable[[int], NDArray[np.uint8]]) -> list[str]:
+    """Draw all, with a contact sheet for each model; `photo` gives the pixels of a row. Returns the files' names."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
+    names = []
     with mpl.rc_context(_STYLE):
         for name, figure in (
             ("precision_recall", precision_recall_curves(measured)),
@@ -60,9 +60,9 @@ def draw(folder: Path, measured: Sequence[Measured], photo: Callable[[int], NDAr
             ("reliability", reliability_diagrams(measured)),
             *((f"mistakes_{m.figures.name}", contact_sheet(m, photo)) for m in measured),
         ):
-            files.append(folder / f"{name}.png")
-            figure.savefig(files[-1], dpi=150)
-    return files
+            names.append(f"{name}.png")
+            figure.savefig(folder / names[-1], dpi=150)
+    return names
 
 
 def precision_recall_curves(measured: Sequence[Measured]) -> Figure:
@@ -112,18 +112,13 @@ def average_precision_bars(measured: Sequence[Measured]) -> Figure:
         for k, m in enumerate(measured):
             found = {label.name: label.average_precision for label in getattr(m.figures, attribute)}
             known = [i for i, name in enumerate(names) if name in found]
-            value = np.array([found[names[i]].value for i in known])
-            spread = [(found[names[i]].low, found[names[i]].high) for i in known]
-            whiskers = np.array([(v - low, high - v) for v, (low, high) in zip(value, spread, strict=True)]).T
-            axes.barh(
-                np.array(known) + 0.4 - height * (k + 0.5),
-                value,
-                height * 0.92,
-                color=COLOURS[k % len(COLOURS)],
-                xerr=np.maximum(whiskers, 0),
-                error_kw={"ecolor": _INK, "elinewidth": 0.8},
+            place = np.array(known) + 0.4 - height * (k + 0.5)
+            spans = [found[names[i]] for i in known]
+            axes.barh(place, [span.value for span in spans], height * 0.92, color=COLOURS[k % len(COLOURS)])
+            axes.hlines(place, [span.low for span in spans], [span.high for span in spans], color=_INK, linewidth=0.9)
+            mean = (
+                m.figures.mean_average_precision if attribute == "labels" else m.figures.strict_mean_average_precision
             )
-            mean = m.figures.mean_average_precision if attribute == "labels" else m.figures.strict_mean_average_precision
             axes.axvline(mean.value, color=COLOURS[k % len(COLOURS)], linestyle="--", linewidth=1)
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axes.set(xlim=(0, 1), ylim=(-0.6, tallest - 0.4) if len(names) == tallest else (-0.6, len(names) - 0.4))
@@ -137,7 +132,7 @@ def average_precision_bars(measured: Sequence[Measured]) -> Figure:
 def reliability_diagrams(measured: Sequence[Measured]) -> Figure:
     """Share that holds against mean score in each bin, and below it how many decisions each bin has."""
     n = len(measured)
-    figure = Figure(figsize=(4.4 * n, 5.6), layout="constrained")
+    figure = Figure(figsize=(4.4 * n, 6.0), layout="constrained")
     grid = figure.subplots(2, n, sharex=True, squeeze=False, height_ratios=(3, 1))
     for k, m in enumerate(measured):
         colour, bins = COLOURS[k % len(COLOURS)], m.reliability
@@ -160,15 +155,16 @@ def reliability_diagrams(measured: Sequence[Measured]) -> Figure:
             elinewidth=0.9,
             zorder=3,
         )
-        top.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", ylabel="share that holds" if k == 0 else "")
-        top.set_title(f"{m.figures.name} {m.figures.version}: calibration error {m.figures.calibration_error:.3f}")
+        top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that holds" if k == 0 else "")
+        error = f"{m.figures.calibration_error:.3f}".removeprefix("0")
+        top.set_title(f"{m.figures.name} {m.figures.version}: calibration error {error}")
         bottom.bar(left, bins.counts, width * 0.94, align="edge", color=colour)
         bottom.set(yscale="log", xlabel="score", ylabel="decisions" if k == 0 else "", ylim=(0.8, None))
     return figure
 
 
 def contact_sheet(measured: Measured, photo: Callable[[int], NDArray[np.uint8]], *, each: int = 16) -> Figure:
-    """The photos where a model is surest and the annotations say otherwise: first what it said, then what it did not."""
+    """The photos where a model is surest and the annotations say otherwise: what it said, then what it did not."""
     names = [label.name.replace("_", " ") for label in measured.figures.labels]
     sections = (
         ("Said, but not annotated", mistakes(measured, holding=False, most=each)),
@@ -178,7 +174,7 @@ def contact_sheet(measured: Measured, photo: Callable[[int], NDArray[np.uint8]],
     heights = [max(1, math.ceil(len(found) / columns)) for _, found in sections]
     figure = Figure(figsize=(1.6 * columns + 0.2, 1.82 * sum(heights) + 1.3))
     figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04, hspace=0.02)
-    parts = figure.subfigures(2, 1, height_ratios=heights)
+    parts = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).ravel()
     for part, height, (title, found) in zip(parts, heights, sections, strict=True):
         part.suptitle(title, x=0.005, ha="left", fontweight="bold", fontsize=11)
         grid = part.subplots(height, columns, squeeze=False).ravel()

@@ -1,6 +1,7 @@
 """`tagwright-train prepare`: check a folder of MIRFlickr-25k and write it down as one JSON manifest with a fixed split.
 
-Promises: nothing is written unless every photo and every annotation is sound; the same folder and seed give the same manifest.
+Promises: nothing is written unless every photo and every annotation is sound; the same folder and seed give the same
+manifest.
 Never: copies or changes a photo.
 """
 
@@ -39,9 +40,9 @@ class DataInvalid(Exception):
 def part_of(photo_id: int, *, seed: int) -> Part:
     """The part a photo belongs to, from its id and the seed alone.
 
-    A hash rather than a shuffle: photos that are added or taken away move no other photo, and a photo is in the same part
-    in full size and as a crop. The shares are therefore met only about (20,000 photos: within half a point). Near-duplicates
-    are not held together: by a 256-bit difference hash and by correlation the 20,000 have fewer than ten pairs.
+    A hash rather than a shuffle: photos that are added or taken away move no other photo, and a photo is in the same
+    part in full size and as a crop. The shares are met about (20,000 photos: within half a point). Nothing holds
+    near-duplicates together: the 20,000 have fewer than ten pairs, by a 256-bit difference hash and by correlation.
     """
     share = int.from_bytes(hashlib.sha256(f"{seed}:{photo_id}".encode()).digest()[:8], "big") / 2**64
     if share < TRAIN_SHARE:
@@ -58,7 +59,7 @@ def read_folder(
     advance: Advance = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Dataset:
-    """Check `root` and split it; with `all_test` every photo is in the test part. Raises DataInvalid with all problems."""
+    """Check `root` and split it; with `all_test` every photo is a test photo. Raises DataInvalid with all problems."""
     root = root.absolute()
     folder = mirflickr.read(root, allow_absent=allow_absent, advance=advance)
     if folder.problems:
@@ -108,7 +109,7 @@ def command(
 def read_or_exit(
     console: Console, data: Path, *, seed: int = 1, all_test: bool = False, allow_absent: bool = False
 ) -> Dataset:
-    """`read_folder` with a progress bar; says what is wrong and leaves with exit code 1 when the folder cannot be used."""
+    """`read_folder` with a progress bar; says what is wrong and leaves with exit code 1 if the folder is of no use."""
     try:
         with progress(console, "Checking photos") as advance:
             return read_folder(
@@ -154,5 +155,7 @@ def _summary(dataset: Dataset) -> Table:
         photos = dataset.split(part)
         n = max(1, len(photos))
         labels, tags = sum(len(p.labels) for p in photos) / n, sum(len(p.user_tags) for p in photos) / n
-        table.add_row(part, f"{len(photos):,} ({len(photos) / len(dataset.photos):.1%})", f"{labels:.2f}", f"{tags:.1f}")
+        table.add_row(
+            part, f"{len(photos):,} ({len(photos) / len(dataset.photos):.1%})", f"{labels:.2f}", f"{tags:.1f}"
+        )
     return table

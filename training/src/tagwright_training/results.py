@@ -33,7 +33,7 @@ class LabelFigures:
 
 @dataclass(frozen=True, slots=True)
 class StrictFigures:
-    """One label in the strict sense; `own_output` tells whether the network has an output for it, else the plain one's."""
+    """One label in the strict sense, by an output of its own if the network has one, else by the plain label's."""
 
     name: str
     holds: int
@@ -67,7 +67,7 @@ class ModelFigures:
     calibration_error: float
     """Over all decisions of all labels together."""
     mean_calibration_error: float
-    """Each label's own, averaged; a little above zero even for perfect probabilities, since bins of few photos scatter."""
+    """Each label's own, averaged; above zero even for perfect probabilities, since bins of few photos scatter."""
     micro: Decisions
     macro_precision: float
     macro_recall: float
@@ -136,7 +136,7 @@ def _strict(
     names = [name for name in strict_labels if name in own or name in plain]
     if not names:
         return (), Interval(float("nan"), float("nan"), float("nan"))
-    scores = np.stack([own.get(name, plain.get(name)) for name in names], axis=1)
+    scores = np.stack([own[name] if name in own else plain[name] for name in names], axis=1)
     truth = targets(photos, names, strict=True)
     values, samples = metrics.average_precisions(truth, scores), metrics.bootstrap(truth, scores, seed=seed)
     figures = (

@@ -1,6 +1,7 @@
 """Runs exported models over photos: the served network on the served preprocessing, and nothing else.
 
-Promises: photos go through the server's own decoder and each model's own preprocessing, and scores are what its TorchScript gives.
+Promises: photos go through the server's own decoder and each model's own preprocessing; scores are what its TorchScript
+gives, unchanged.
 Never: reads an annotation.
 """
 
@@ -18,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
 from tagwright_server.images.decode import DecodeLimits, decode
 from tagwright_server.images.preprocess import Preprocessing
 from tagwright_server.inference import allocator
 from tagwright_server.inference.backend import check_canary, check_outputs
 from tagwright_server.inference.bundle import MANIFEST_FILE, Bundle, canary_pixels
-
 from tagwright_training.dataset import Dataset, Photo, chunks, read_bytes
 from tagwright_training.mirflickr import Advance
 
@@ -52,7 +53,7 @@ def score(
     *,
     advance: Advance = lambda done, total: None,
 ) -> list[Scored]:
-    """Run every model over the photos. Raises ModelUnavailable if a model answers nonsense, ImageRejected for a bad photo."""
+    """Run every model over the photos. Raises ModelUnavailable for a nonsense answer, ImageRejected for a bad photo."""
     allocator.keep_freed_memory()  # twice the photos per second on a CPU
     networks = [_Network(bundle) for bundle in bundles]
     done = 0

@@ -150,7 +150,7 @@ class Run:
         console.print(f"best: mAP {self.best:.4f} on the calibration part, kept in {self.out / 'best.pt'}")
 
     def _fit_head(self) -> None:
-        """Logistic regression on standardised features of the untouched backbone, as the head's first weights."""
+        """A linear fit on standardised features of the untouched backbone, as the head's first weights."""
         self.network.eval()
         features = self._features(self.train_pixels)
         mean, deviation = features.mean(0), features.std(0) + 1e-3
@@ -161,11 +161,15 @@ class Run:
         with torch.no_grad():
             bias.copy_((rates / (1 - rates)).log())
         optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")
+        labels, loss_of = self.targets.labels, LOSSES[self.recipe.loss]
+        tags_weight = len(self.targets.user_tags) / labels  # the losses are means; every output shall count alike
 
         def objective() -> float:
             optimizer.zero_grad()
-            fit = nn.functional.binary_cross_entropy_with_logits(x @ weight.T + bias, self.train_truth, reduction="none")
-            value = fit.mean(0).sum() + 0.01 * weight.square().sum()
+            logits = x @ weight.T + bias
+            value = loss_of(logits[:, :labels], self.train_truth[:, :labels]) + 0.1 / labels * weight.square().sum()
+            if tags_weight:
+                value = value + tags_weight * LOSSES["bce"](logits[:, labels:], self.train_truth[:, labels:])
             value.backward()
             return float(value)
 

@@ -3,7 +3,7 @@
 Triton calls itself ready when its model process is dead, so nothing it says about itself counts. What counts is the
 canary: a frame whose scores the manifest knows, run through every model about once a second (a model that just served
 a caller is spared) and at once when a call failed. Ready means that the last one came back right. Our own Triton is
-killed and started again when it died, failed, lied, or hung twice in a row; one elsewhere is only watched. This is
+killed and started again when it died, failed, lied, or hung for several seconds; one elsewhere is only watched. This is
 the one circuit breaker: while not ready, callers are refused at once and no call reaches Triton but the canary.
 """
 
@@ -30,7 +30,7 @@ class Pace:
 
     canary_every_s: float = 1.0
     canary_timeout_s: float = 2.0  # as long as Triton's queue lets a request wait
-    hangs: int = 2  # canaries in a row without an answer before a Triton of our own is killed
+    hangs: int = 4  # canaries in a row without an answer before our own Triton is killed: it may just be starved
     start_timeout_s: float = 120.0  # torch on a slow disk; a start takes about 5 s here
     start_poll_s: float = 0.1
     first_backoff_s: float = 0.2
@@ -109,12 +109,20 @@ class Supervisor:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._keep_up()
+        finally:  # however this thread ends, nobody waits for it and no caller gets through
+            self._become(None)
+            if not self._first.is_set():
+                self._refusals.append("Triton did not start")
+                self._first.set()
+
+    def _keep_up(self) -> None:
         backoff_s = self._pace.first_backoff_s
         while not self._closing:
             came_up = self._start_and_watch() if self._start else self._watch_elsewhere()
             self._become(None)
             if not self._first.is_set():
-                self._first.set()
                 return
             backoff_s = self._pace.first_backoff_s if came_up else min(2 * backoff_s, self._pace.longest_backoff_s)
             self._sleep(backoff_s)

@@ -74,6 +74,7 @@ def _device(args: dict[str, str]) -> torch.device:
     if not torch.cuda.is_available():  # Triton sees a GPU, this torch was built without
         pb.Logger.log_warn("torch cannot use the GPU that Triton sees; running on the CPU")
         return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = False  # the scores of the CPU, to 1e-3, come before speed
     return torch.device("cuda", int(args["model_instance_device_id"]))
 
 
