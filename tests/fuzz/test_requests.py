@@ -1,4 +1,4 @@
-"""Requests that nobody meant: whatever the contract's messages can hold, and bytes that are none, get a documented answer.
+"""Requests that nobody meant: whatever the contract's messages can hold, and bytes that are none, get a known answer.
 
 Messages are built from the descriptors, so that a field added to the contract is tried without a line here.
 """

@@ -78,7 +78,7 @@ class Callers:
         run.stop.set()
         for thread in run.threads:
             thread.join()
-        calls = [call for call in run.calls if since <= call[0] <= until]
+        calls = [call for call in run.calls if call[0] >= since]  # also those that were on their way at `until`
         errors = Counter(reason for at, reason in run.errors if since <= at <= until)
         return {"calls": calls, "errors": errors}
 

@@ -63,15 +63,18 @@ def latency(took_ms: Sequence[float]) -> dict[str, Figure]:
     return {"p50_ms": float(p50), "p99_ms": float(p99)}
 
 
-def rate(completions: Sequence[Completion]) -> float | None:
-    """Return photos a second, from the first end of a call to the last one; None for fewer than two calls.
+def rate(completions: Sequence[Completion], since_s: float, until_s: float) -> float | None:
+    """Return photos a second between two moments; None where there were none.
 
-    Counting from one end to another leaves no part of a call at the edges, which matters where a call brings 64 photos.
+    A call counts by the part of it that lies between them. Counting ends of calls would jump by a batch, which is up to 64
+    photos; counting from one end to another would be too high, because the photos of a batch end together.
     """
-    ordered = sorted(completions, key=lambda completion: completion.at_s)
-    if len(ordered) < 2 or ordered[-1].at_s <= ordered[0].at_s:
-        return None
-    return sum(completion.photos for completion in ordered[1:]) / (ordered[-1].at_s - ordered[0].at_s)
+    photos = 0.0
+    for call in completions:
+        took_s = call.took_ms / 1000
+        inside_s = min(call.at_s, until_s) - max(call.at_s - took_s, since_s)
+        photos += call.photos * max(0.0, inside_s) / took_s
+    return photos / (until_s - since_s) if photos else None
 
 
 def middle(values: Sequence[float | None]) -> float | None:

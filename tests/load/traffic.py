@@ -41,8 +41,9 @@ def measure(serving: Serving, client: Child, *, callers: int, batch: int = 0, se
     programs, client_s = spent(server, look(serving.pid)), _own(process) - caller
     answer = client.ask(do="stop", since=since, until=until)
 
-    calls = answer["calls"]
-    photos_per_s = rate([Completion(at, took, photos) for at, took, photos, _ in calls])
+    calls = [Completion(at_s, took_ms, photos) for at_s, took_ms, photos, _ in answer["calls"]]
+    ended = [call for call in answer["calls"] if call[0] <= until]  # others only count with a part of them
+    photos_per_s = rate(calls, since, until)
     busy_s = machine_after.busy_s - machine.busy_s
     capacity_s = (until - since) * cores()
     seconds_of = {"client": client_s, **programs}
@@ -51,8 +52,8 @@ def measure(serving: Serving, client: Child, *, callers: int, batch: int = 0, se
     photos = (photos_per_s or 0.0) * (until - since)
     return Measured(
         photos_per_s=photos_per_s,
-        took_ms=tuple(took for _, took, _, _ in calls),
-        stages_ms={stage: _mean([stages[at] for *_, stages in calls]) for at, stage in enumerate(STAGES)},
+        took_ms=tuple(took for _, took, _, _ in ended),
+        stages_ms={stage: _mean([stages[at] for *_, stages in ended]) for at, stage in enumerate(STAGES)},
         processor_ms={name: value * 1000 / photos for name, value in seconds_of.items()} if photos else {},
         errors=answer["errors"],
     )

@@ -52,7 +52,7 @@ class Process:
 
 @contextmanager
 def _started(*flags: object, **options: Any) -> Iterator[Process]:
-    command = [sys.executable, "-W", "ignore", "-m", "tagwright_server", *map(str, flags)]
+    command = [sys.executable, "-m", "tagwright_server", *map(str, flags)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
     try:
         yield Process(process)

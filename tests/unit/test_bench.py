@@ -22,15 +22,22 @@ from rich.console import Console
 DEMO = Path(__file__).resolve().parents[2] / "demo" / "photos"
 
 
-def test_a_rate_counts_whole_calls_only() -> None:
-    # Ten photos a second, four a call: a window cut anywhere else would count 3 or 5 calls' photos for 4 calls' time.
-    calls = [Completion(at_s=100.0 + 0.4 * index, took_ms=400.0, photos=4) for index in range(6)]
-    assert rate(list(reversed(calls))) == pytest.approx(10.0)
+def calls(batch: int, every_s: float, *, callers: int, took_s: float) -> list[Completion]:
+    """`callers` calls end together, again and again, as they do where their photos share a batch of the network."""
+    ends = [index * every_s for index in range(100)]
+    return [Completion(end, took_s * 1000, batch) for end in ends for _ in range(callers)]
 
 
-@pytest.mark.parametrize("ends", [[], [5.0], [5.0, 5.0]])
-def test_too_few_calls_have_no_rate(ends: list[float]) -> None:
-    assert rate([Completion(at_s=at, took_ms=1.0, photos=1) for at in ends]) is None
+@pytest.mark.parametrize(("since_s", "until_s"), [(20.0, 30.0), (20.1, 29.7), (20.3, 23.3)])
+def test_a_rate_is_right_wherever_one_looks_though_photos_end_in_batches(since_s: float, until_s: float) -> None:
+    assert rate(calls(1, 0.5, callers=8, took_s=0.5), since_s, until_s) == pytest.approx(16.0)
+    assert rate(calls(64, 2.0, callers=2, took_s=2.0), since_s, until_s) == pytest.approx(64.0)
+
+
+def test_calls_that_ended_before_or_began_after_do_not_count() -> None:
+    outside = [Completion(at_s=10.0, took_ms=500.0, photos=1), Completion(at_s=21.0, took_ms=500.0, photos=1)]
+    assert rate(outside, 10.0, 20.0) is None
+    assert rate([*outside, Completion(at_s=15.0, took_ms=500.0, photos=1)], 10.0, 20.0) == pytest.approx(0.1)
 
 
 def test_latency_is_the_median_and_the_slowest_hundredth() -> None:

@@ -43,7 +43,7 @@ def command(
     """Measure exported models on the photos of DATA that none of them has seen."""
     console = Console(stderr=True)
     bundles = _choose(console, model_repository, model or [])
-    dataset = read_or_exit(console, data, all_test=True, allow_absent=allow_absent)
+    dataset = read_or_exit(console, data, all_test=True, user_tags=False, allow_absent=allow_absent)
     photos, unlisted = unseen(dataset, bundles)
     _check(console, dataset, bundles, photos, unlisted)
     with progress(console, "Scoring photos") as advance:

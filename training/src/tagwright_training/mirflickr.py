@@ -71,8 +71,17 @@ Advance = Callable[[int, int], None]
 """Called with (photos checked, photos in all)."""
 
 
-def read(root: Path, *, allow_absent: bool = False, advance: Advance = lambda done, total: None) -> Folder:
-    """Read and check a folder. With `allow_absent`, annotations and tags of photos that are not there are left out."""
+def read(
+    root: Path,
+    *,
+    user_tags: bool = True,
+    allow_absent: bool = False,
+    advance: Advance = lambda done, total: None,
+) -> Folder:
+    """Read and check a folder; without `user_tags` those are not looked at.
+
+    With `allow_absent`, annotations and tags of photos that are not there are left out.
+    """
     folder = Folder(root)
     if not root.is_dir():
         folder.complain("missing folder", root, "no such folder")
@@ -80,13 +89,14 @@ def read(root: Path, *, allow_absent: bool = False, advance: Advance = lambda do
     _find_photos(folder)
     _read_lists(folder)
     _read_labels_table(folder)
-    _read_user_tags(folder)
+    if user_tags:
+        _read_user_tags(folder)
     if allow_absent:
         _leave_out_absent(folder)
     else:
         _complain_of_absent(folder)
     _check_photos(folder, advance)
-    _count_oddities(folder)
+    _count_oddities(folder, user_tags)
     return folder
 
 
@@ -249,12 +259,13 @@ def _fault(data: bytes) -> str | None:
     return None
 
 
-def _count_oddities(folder: Folder) -> None:
+def _count_oddities(folder: Folder, user_tags: bool) -> None:
     for name, ids in folder.lists.items():
         plain = folder.lists.get(name.removesuffix(STRICT_SUFFIX), ids)
         if beyond := ids.keys() - plain.keys():
             folder.warnings.append(f"{len(beyond):,} photos are {name!r} without the plain label")
-    if untagged := folder.photos.keys() - {photo_id for photo_id, tags in folder.user_tags.items() if tags}:
+    untagged = folder.photos.keys() - {photo_id for photo_id, tags in folder.user_tags.items() if tags}
+    if user_tags and untagged:
         folder.warnings.append(f"{len(untagged):,} photos have no user tags")
     if twins := len(folder.digests) - len(set(folder.digests.values())):
         folder.warnings.append(f"{twins:,} photos are byte for byte the same as another")

@@ -121,7 +121,7 @@ def average_precision_bars(measured: Sequence[Measured]) -> Figure:
             )
             axes.axvline(mean.value, color=COLOURS[k % len(COLOURS)], linestyle="--", linewidth=1)
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-        axes.set(xlim=(0, 1), ylim=(-0.6, tallest - 0.4) if len(names) == tallest else (-0.6, len(names) - 0.4))
+        axes.set(xlim=(0, 1), ylim=(-0.6, len(names) - 0.4))
         axes.xaxis.grid(True, color="#eeeeee")
         axes.set_axisbelow(True)
         axes.set_title(f"{len(names)} labels" if attribute == "labels" else f"{len(names)} labels in the strict sense")

@@ -55,13 +55,14 @@ def read_folder(
     *,
     seed: int = 1,
     all_test: bool = False,
+    user_tags: bool = True,
     allow_absent: bool = False,
     advance: Advance = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Dataset:
     """Check `root` and split it; with `all_test` every photo is a test photo. Raises DataInvalid with all problems."""
     root = root.absolute()
-    folder = mirflickr.read(root, allow_absent=allow_absent, advance=advance)
+    folder = mirflickr.read(root, user_tags=user_tags, allow_absent=allow_absent, advance=advance)
     if folder.problems:
         raise DataInvalid(folder.problems)
     for text in folder.warnings:
@@ -107,7 +108,13 @@ def command(
 
 
 def read_or_exit(
-    console: Console, data: Path, *, seed: int = 1, all_test: bool = False, allow_absent: bool = False
+    console: Console,
+    data: Path,
+    *,
+    seed: int = 1,
+    all_test: bool = False,
+    user_tags: bool = True,
+    allow_absent: bool = False,
 ) -> Dataset:
     """`read_folder` with a progress bar; says what is wrong and leaves with exit code 1 if the folder is of no use."""
     try:
@@ -116,6 +123,7 @@ def read_or_exit(
                 data,
                 seed=seed,
                 all_test=all_test,
+                user_tags=user_tags,
                 allow_absent=allow_absent,
                 advance=advance,
                 warn=lambda text: console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True),

@@ -5,49 +5,55 @@ and its MIRFlickr id. A photo counts as seen when its bytes are known, in whatev
 its id: the same photo in another size has other bytes.
 
 Promises: in doubt a photo is left out of an evaluation.
-Never: holds anything of a photo but those two numbers.
+Never: holds anything of a photo but those two digests.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagwright_training.dataset import Photo, write_atomically
+from tagwright_training.dataset import Photo, content_digest, write_atomically
 
 FILE = "seen.txt"
+_LINE = re.compile(r"[0-9a-f]{16} [0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Digests and ids of the photos that one or more models have seen."""
+    """Digests of the photos that one or more models have seen."""
 
-    digests: frozenset[str] = frozenset()
-    ids: frozenset[int] = frozenset()
+    contents: frozenset[str] = frozenset()
+    annotations: frozenset[str] = frozenset()
 
     def __contains__(self, photo: Photo) -> bool:
-        """Whether a model has seen this photo, by bytes or by id."""
-        return photo.digest in self.digests or photo.id in self.ids
+        """Whether a model has seen this photo, by its bytes or by its annotations."""
+        return photo.digest in self.contents or _annotations(photo) in self.annotations
 
     def __or__(self, other: Seen) -> Seen:
         """What either has seen."""
-        return Seen(self.digests | other.digests, self.ids | other.ids)
+        return Seen(self.contents | other.contents, self.annotations | other.annotations)
 
 
 def write_seen(path: Path, photos: Iterable[Photo]) -> None:
     """Write the list of the photos a model was trained or calibrated on."""
-    lines = sorted(f"{photo.digest} {photo.id}\n" for photo in photos)
+    lines = sorted(f"{photo.digest} {_annotations(photo)}\n" for photo in photos)
     write_atomically(path, "".join(lines).encode("ascii"))
 
 
 def read_seen(path: Path) -> Seen:
     """Read such a list. FileNotFoundError if there is none, ValueError with file and line if it is no such list."""
-    digests, ids = set(), set()
+    contents, annotations = set(), set()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        digest, _, photo_id = line.partition(" ")
-        if len(digest) != 16 or not set(digest) <= set("0123456789abcdef") or not photo_id.isdecimal():
-            raise ValueError(f"{path}:{number}: not a digest of 16 hex digits and a photo id: {line[:40]!r}")
-        digests.add(digest)
-        ids.add(int(photo_id))
-    return Seen(frozenset(digests), frozenset(ids))
+        if not _LINE.fullmatch(line):
+            raise ValueError(f"{path}:{number}: not two digests of 16 hex digits: {line[:40]!r}")
+        contents.add(line[:16])
+        annotations.add(line[17:])
+    return Seen(frozenset(contents), frozenset(annotations))
+
+
+def _annotations(photo: Photo) -> str:
+    """First 16 hex digits of the SHA-256 of a photo's id and labels."""
+    return content_digest(f"{photo.id}:{' '.join(sorted(photo.labels))}:{' '.join(sorted(photo.strict))}".encode())

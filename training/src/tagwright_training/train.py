@@ -240,7 +240,7 @@ class Run:
                 nn.utils.clip_grad_norm_(network.parameters(), 5.0)
                 optimizer.step()
                 average.update_parameters(network)
-                shown = float(loss) if math.isnan(shown) else 0.98 * shown + 0.02 * float(loss)
+                shown = loss.item() if math.isnan(shown) else 0.98 * shown + 0.02 * loss.item()
                 progress.update(task, completed=step + 1, description=f"epoch {epoch + 1}/{recipe.epochs}  loss {shown:.3f}")
                 if time.monotonic() - saved_at > SAVE_EVERY_S:
                     save(epoch, step + 1)

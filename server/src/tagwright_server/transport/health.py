@@ -1,7 +1,7 @@
 """The standard health service, which says of each service whether it can do its work just now.
 
-One thread looks at short intervals whether the models answer. Answering has threads of its own, so that no load of other
-calls keeps health from being asked.
+One thread looks at short intervals whether the models answer. Answering has threads of its own, so that no load of
+other calls keeps health from being asked.
 """
 
 from __future__ import annotations
