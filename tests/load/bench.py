@@ -91,7 +91,7 @@ def bench(
         )
         try:
             for scenario in scenarios:
-                _run(scenario, setup, results)
+                _run(scenario, setup, results, busy=about["machine"]["busy"])
         except KeyboardInterrupt:
             setup.step("stopping what runs")
             about["interrupted"] = True
@@ -102,7 +102,7 @@ def bench(
         raise typer.Exit(130)
 
 
-def _run(scenario: Scenario, setup: Setup, results: dict[str, Results]) -> None:
+def _run(scenario: Scenario, setup: Setup, results: dict[str, Results], *, busy: bool) -> None:
     mine = results[scenario.name] = Results(scenario.title)
     console.rule(f"[bold]{scenario.name}[/]: {scenario.title}", align="left")
     started = time.monotonic()
@@ -111,7 +111,7 @@ def _run(scenario: Scenario, setup: Setup, results: dict[str, Results]) -> None:
             mine.add(yielded)
     finally:
         mine.seconds = time.monotonic() - started
-        show(console, mine)
+        show(console, mine, busy=busy)
 
 
 def _introduce(about: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -89,13 +90,13 @@ class RawLoop:
         """Measure one arrangement of the whole loop."""
         return self.measure(arrangement.what, arrangement.processes, seconds)
 
-    def choose(self, seconds: float, rounds: int = 2) -> dict[Arrangement, list[Speed]]:
+    def choose(self, seconds: float, rounds: int = 3) -> dict[Arrangement, list[Speed]]:
         """Measure every arrangement in turns and remember the fastest."""
         speeds: dict[Arrangement, list[Speed]] = {arrangement: [] for arrangement in ARRANGEMENTS}
         for _ in range(rounds):
             for arrangement, measured in speeds.items():
                 measured.append(self.run(arrangement, seconds))
-        self._fastest = max(speeds, key=lambda arrangement: max(speed.photos_per_s for speed in speeds[arrangement]))
+        self._fastest = max(speeds, key=lambda one: median(speed.photos_per_s for speed in speeds[one]))
         return speeds
 
     def fastest(self, seconds: float) -> Arrangement:

@@ -72,8 +72,8 @@ def write_json(path: Path, about: Mapping[str, Any], results: Mapping[str, Resul
     path.write_text(json.dumps({"format": FORMAT, **about, "scenarios": scenarios}, indent=1) + "\n", encoding="utf-8")
 
 
-def show(console: Console, results: Results) -> None:
-    """Print one scenario."""
+def show(console: Console, results: Results, *, busy: bool = False) -> None:
+    """Print one scenario; on a `busy` machine an aim that seems met or missed is said to prove nothing."""
     for name in dict.fromkeys(row.table for row in results.rows):
         _show_table(console, name, [row for row in results.rows if row.table == name])
     for note in results.notes:
@@ -81,7 +81,8 @@ def show(console: Console, results: Results) -> None:
     for aim in results.aims:
         measured = "not measured" if aim.measured is None else f"{aim.measured:.2f}"
         said = "[green]met[/]" if aim.met else "[red]missed[/]"
-        console.print(f"{aim.what}: {measured}, aim {aim.at_least:g}: {said}", highlight=False)
+        doubt = ", but the machine was busy: measure again" if busy else ""
+        console.print(f"{aim.what}: {measured}, aim {aim.at_least:g}: {said}{doubt}", highlight=False)
     console.print()
 
 

@@ -144,7 +144,13 @@ def test_the_tables_say_what_was_not_measured_and_which_aim_was_missed(results: 
     said = file.getvalue()
     assert "41.2" in said
     assert "Triton: not measured: no libpython" in said
-    assert "share: 0.50, aim 0.75: missed" in said
+    assert "share: 0.50, aim 0.75: missed\n" in said
+
+
+def test_an_aim_measured_on_a_busy_machine_proves_nothing(results: Results) -> None:
+    file = StringIO()
+    show(Console(file=file, width=120), results, busy=True)
+    assert "missed, but the machine was busy" in file.getvalue()
 
 
 def test_headings_and_figures_read_like_prose() -> None:

@@ -162,6 +162,14 @@ def test_a_folder_of_which_every_photo_was_seen_is_refused(data: Path, repositor
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_list_of_seen_photos_stops_the_evaluation(data: Path, repository: Path, tmp_path: Path) -> None:
+    (repository / "tagger" / "1" / seen.FILE).write_text("nothing\n")
+    code, output = run(data, "--model-repository", repository, "--out", tmp_path / "out")
+    assert code == 1
+    assert "seen.txt:1: not two digests" in output
+    assert not (tmp_path / "out").exists()
+
+
 # What it measures
 
 
@@ -211,7 +219,7 @@ def test_the_figures_go_into_the_manifest_when_asked(evaluated: tuple[Path, str]
     written = json.loads((evaluated[0] / "out" / "evaluation.json").read_text(encoding="utf-8"))
     for model in written["models"]:
         found = bundles.load_bundle(evaluated[0] / "models" / model["name"] / "1").metrics
-        assert found["map"] == pytest.approx(model["mean_average_precision"]["value"], abs=1e-4)
+        assert found["map_5"] == pytest.approx(model["mean_average_precision"]["value"], abs=1e-4)
         assert found["photos"] == 30
 
 
@@ -288,7 +296,7 @@ def test_a_figure_that_does_not_exist_is_null_in_json_and_a_dash_in_the_table() 
     occasion = Occasion(Dataset(Path("data"), 1, ("dog", "sky"), (), tuple(photos)), 0, 2, ())
     written: Any = json.loads(json.dumps(report.document(occasion, [found]), allow_nan=False))
     assert written["models"][0]["labels"][1]["average_precision"] == {"value": None, "low": None, "high": None}
-    assert "strict_map" not in report.metrics_of(found.figures, 2)
+    assert report.metrics_of(found.figures, 2).keys() == {"map_2", "map_2_low", "map_2_high", "ece", "f1", "photos"}
     console = Console(width=100, record=True, file=io.StringIO())
     report.show(console, occasion, [found])
     assert "–" in next(line for line in console.export_text().splitlines() if line.startswith(" sky"))

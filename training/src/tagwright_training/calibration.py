@@ -1,4 +1,4 @@
-"""From logits to probabilities, and from probabilities to thresholds; both fitted on photos training did not learn from."""
+"""From logits to probabilities, and from those to thresholds: both on photos that training did not learn from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ TARGET_PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 FEWEST_CHOSEN = 10  # a precision measured on fewer decisions says nothing
 
 
-def fit_platt(logits: NDArray[np.float32], truth: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def fit_platt(
+    logits: NDArray[np.float32], truth: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Slope and offset a label, so that sigmoid(slope * logit + offset) is a probability (Platt 1999).
 
     Newton's method on the log-loss with Platt's smoothed targets. Arrays `[n, labels]` in, `[labels]` out.

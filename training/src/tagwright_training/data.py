@@ -17,9 +17,9 @@ import torch.nn.functional as nnf
 from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
-from tagwright_server.images.preprocess import Preprocessing, square
 from torch import Tensor
 
+from tagwright_server.images.preprocess import Preprocessing, square
 from tagwright_training.dataset import Dataset, Photo, read_bytes
 
 

@@ -44,7 +44,10 @@ def command(
     console = Console(stderr=True)
     bundles = _choose(console, model_repository, model or [])
     dataset = read_or_exit(console, data, all_test=True, user_tags=False, allow_absent=allow_absent)
-    photos, unlisted = unseen(dataset, bundles)
+    try:
+        photos, unlisted = unseen(dataset, bundles)
+    except ValueError as err:
+        raise _stop(console, str(err)) from err
     _check(console, dataset, bundles, photos, unlisted)
     with progress(console, "Scoring photos") as advance:
         scored = score(bundles, dataset, photos, advance=advance)

@@ -22,20 +22,21 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor, nn
+
 from tagwright_server.images.preprocess import Preprocessing
 from tagwright_server.inference import triton_files
 from tagwright_server.inference.bundle import canary_pixels, load_bundle
-from torch import Tensor, nn
-
 from tagwright_training import dataset as datasets
 from tagwright_training.calibration import fit_platt, fit_thresholds
 from tagwright_training.data import pixels, to_tensor, upscale
+from tagwright_training.dataset import write_atomically
 from tagwright_training.metrics import average_precision
 from tagwright_training.model import EfficientNetLite, Network
 from tagwright_training.seen import write_seen
 from tagwright_training.train import Recipe
 
-EMBEDDING_SIZE = 256
+EMBEDDING_SIZE = 256  # at most; a handful of photos spans fewer dimensions
 MAX_BATCH_SIZE = 8
 console = Console(stderr=True)
 
@@ -101,16 +102,23 @@ def command(
     slope, offset = fit_platt(logits, truth)
     scores = 1 / (1 + np.exp(-(logits * slope + offset)))
 
+    mean, axes = _principal_axes(features, EMBEDDING_SIZE)
     exported = Exported(
         network, size=recipe.serve_size, public=len(public), strict=len(strict),
-        platt=(torch.from_numpy(slope).float(), torch.from_numpy(offset).float()), projection=_principal_axes(features, EMBEDDING_SIZE),
+        platt=(torch.from_numpy(slope).float(), torch.from_numpy(offset).float()), projection=(mean, axes),
     ).eval()  # fmt: skip
     folder = out / version
     folder.mkdir(parents=True, exist_ok=True)
     digest = _write_torchscript(exported, folder / "model.pt", preprocessing.size)
-    learnt = [*data.split("train"), *photos]
-    write_seen(folder / "seen.txt", learnt)
-
+    write_seen(folder / "seen.txt", [*data.split("train"), *photos])
+    labels = [
+        {
+            "name": name,
+            "average_precision": round(average_precision(truth[:, i], scores[:, i]), 4),
+            **fit_thresholds(truth[:, i], scores[:, i]),
+        }
+        for i, name in enumerate(public)
+    ]
     manifest: dict[str, Any] = {
         "name": out.name,
         "version": version,
@@ -119,21 +127,21 @@ def command(
         "digest_sha256": digest,
         "input": {"size": preprocessing.size, "layout": "NHWC", "dtype": "uint8"},
         "preprocessing": preprocessing.to_manifest(),
-        "embedding_size": EMBEDDING_SIZE,
+        "embedding_size": axes.shape[1],
         "max_batch_size": MAX_BATCH_SIZE,
-        "labels": [
-            {"name": name, "average_precision": round(average_precision(truth[:, i], scores[:, i]), 4), **fit_thresholds(truth[:, i], scores[:, i])}
-            for i, name in enumerate(public)
-        ],
+        "labels": labels,
         "strict_labels": strict,
         "metrics": {},
         "training": {
-            "dataset_sha256": data.digest(), "photos_trained": len(data.split("train")), "photos_calibrated": len(photos),
-            "recipe": asdict(recipe), "history": saved["history"],
+            "dataset_sha256": data.digest(),
+            "photos_trained": len(data.split("train")),
+            "photos_calibrated": len(photos),
+            "recipe": asdict(recipe),
+            "history": saved["history"],
         },
         "canary": {"scores": _canary(exported, preprocessing.size)},
-    }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    }
+    write_atomically(folder / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
     triton_files.write(load_bundle(folder))
     console.print(f"wrote {folder}: {(folder / 'model.pt').stat().st_size / 1e6:.1f} MB, sha256 {digest[:12]}…")
     console.print("`tagwright-train evaluate DATA --update-manifest` measures it on photos it has not seen")

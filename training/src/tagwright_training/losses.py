@@ -14,7 +14,7 @@ def binary(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def asymmetric(logits: Tensor, targets: Tensor, *, gamma_negative: float = 2.0, margin: float = 0.05) -> Tensor:
-    """Asymmetric loss (Ridnik et al. 2021, eq. 7) with gamma+ = 0: easy negatives count less, the easiest not at all."""
+    """Asymmetric loss (Ridnik et al. 2021, eq. 7) with gamma+ = 0: easy negatives count less."""
     positive = logits.sigmoid()
     negative = (1 - positive + margin).clamp(max=1)
     loss = targets * positive.clamp(min=1e-8).log()

@@ -7,6 +7,7 @@ Both take float pixels `[N, 3, S, S]` from 0 to 255 and know nothing of files, s
 from __future__ import annotations
 
 import importlib
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -37,15 +38,12 @@ class EfficientNetLite(nn.Module):
         return features.mean((2, 3))
 
     def freeze_blocks(self, count: int) -> None:
-        """Keep the stem and the first `count` blocks as ImageNet left them, batch statistics included."""
-        frozen = [self.net._conv_stem, self.net._bn0, *self.net._blocks[:count]] if count else []
-        for module in frozen:
+        """Keep the weights of the stem and the first `count` blocks; their batch statistics still follow the photos."""
+        for module in [self.net._conv_stem, self.net._bn0, *self.net._blocks[:count]] if count else []:
             module.requires_grad_(False)
-            module.train = lambda mode=True, m=module: m  # type: ignore[method-assign]  # nn.Module.train() would thaw the statistics
-            nn.Module.eval(module)
 
     def fold_batch_norms(self) -> None:
-        """Fold every batch norm into its convolution: the same function with a third fewer operations. For export only."""
+        """Fold every batch norm into its convolution: the same function, fewer operations. For export only."""
         net = self.net.eval()
         pairs = [(net, "_conv_stem", "_bn0"), (net, "_conv_head", "_bn1")]
         for block in net._blocks:
@@ -66,10 +64,13 @@ class PlainCNN(nn.Module):
         super().__init__()
         widths = (3, 32, 64, 128, 192)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         self.convolutions = nn.Sequential(*layers)
-        self.dense = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(widths[-1] * 16, feature_size), nn.ReLU())
+        pooled = 4  # x 4: where things are still matters a little
+        self.dense = nn.Sequential(
+            nn.AdaptiveAvgPool2d(pooled), nn.Flatten(), nn.Linear(widths[-1] * pooled**2, feature_size), nn.ReLU()
+        )
         self.feature_size = feature_size
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -84,7 +85,9 @@ class Network(nn.Module):
     def __init__(self, architecture: str, outputs: int, *, pretrained: bool = True, dropout: float = 0.2) -> None:
         super().__init__()
         self.architecture = architecture
-        self.backbone = PlainCNN() if architecture == PLAIN_CNN else EfficientNetLite(architecture, pretrained=pretrained)
+        self.backbone = (
+            PlainCNN() if architecture == PLAIN_CNN else EfficientNetLite(architecture, pretrained=pretrained)
+        )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.backbone.feature_size, outputs)
 

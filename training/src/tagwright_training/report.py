@@ -84,20 +84,20 @@ def document(occasion: Occasion, measured: Sequence[Measured]) -> dict[str, Any]
 
 
 def metrics_of(figures: ModelFigures, evaluated: int) -> dict[str, float]:
-    """The few figures a model's manifest carries under "metrics"."""
+    """The few figures a model's manifest carries under "metrics", by the names the contract gives them."""
+    spans = {
+        f"map_{len(figures.strict)}": figures.strict_mean_average_precision,
+        f"map_{len(figures.labels)}": figures.mean_average_precision,
+    }
     chosen = {
-        "map": figures.mean_average_precision.value,
-        "map_low": figures.mean_average_precision.low,
-        "map_high": figures.mean_average_precision.high,
-        "strict_map": figures.strict_mean_average_precision.value,
-        "strict_map_low": figures.strict_mean_average_precision.low,
-        "strict_map_high": figures.strict_mean_average_precision.high,
-        "calibration_error": figures.calibration_error,
-        "micro_f1": figures.micro.f1,
-        "macro_f1": figures.macro_f1,
+        **{name: span.value for name, span in spans.items()},
+        **{f"{name}_low": span.low for name, span in spans.items()},
+        **{f"{name}_high": span.high for name, span in spans.items()},
+        "ece": figures.calibration_error,
+        "f1": figures.micro.f1,
         "photos": float(evaluated),
     }
-    return {name: round(value, 4) for name, value in chosen.items() if not math.isnan(value)}
+    return {name: round(value, 4) for name, value in sorted(chosen.items()) if not math.isnan(value)}
 
 
 def show(console: Console, occasion: Occasion, measured: Sequence[Measured]) -> None:

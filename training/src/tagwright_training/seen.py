@@ -1,8 +1,9 @@
 """Which photos a model has seen: a list beside `model.pt`, so that no one measures a model on what it learnt from.
 
 `seen.txt` has a line for each photo of the training and calibration parts: 16 hex digits of the SHA-256 of its bytes,
-and its MIRFlickr id. A photo counts as seen when its bytes are known, in whatever folder and under whatever name, or
-its id: the same photo in another size has other bytes.
+and of its id and annotations. A photo counts as seen when its bytes are known, in whatever folder and under whatever
+name, or its id together with its annotations: the same photo in another size has other bytes, and another folder's
+photo of the same number has other annotations.
 
 Promises: in doubt a photo is left out of an evaluation.
 Never: holds anything of a photo but those two digests.

@@ -23,14 +23,14 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tagwright_server.images.preprocess import Preprocessing
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tagwright_server.images.preprocess import Preprocessing
 from tagwright_training import dataset as datasets
 from tagwright_training.data import augment, batches, pixels, to_tensor
 from tagwright_training.losses import LOSSES
-from tagwright_training.metrics import average_precision
+from tagwright_training.metrics import average_precisions
 from tagwright_training.model import ARCHITECTURES, PLAIN_CNN, EfficientNetLite, Network
 
 SAVE_EVERY_S = 120.0
@@ -52,7 +52,7 @@ class Recipe:
     head_rate: float = 6e-4
     weight_decay: float = 0.02
     average_decay: float = 0.998  # of the weights' moving average, which is what is kept
-    frozen_blocks: int = 3  # of 16: edges and colours are no different here, and they cost most of the time
+    frozen_blocks: int = 3  # of 16: edges and colours are the same everywhere, and cost most of the time
     user_tags: int = 400  # the most frequent ones become auxiliary targets
     user_tag_weight: float = 0.3
     patience: int = 3  # epochs without gain before stopping
@@ -87,15 +87,23 @@ class Targets:
 
 def command(
     dataset: Annotated[Path, typer.Argument(help="the manifest that `prepare` wrote")],
-    out: Annotated[Path, typer.Option(help="folder of the run: checkpoint, history, cached photos")] = Path("runs/tagger"),
+    out: Annotated[Path, typer.Option(help="folder of the run: checkpoint, history, cached photos")] = Path(
+        "runs/tagger"
+    ),
     architecture: Annotated[str, typer.Option(help=" | ".join(ARCHITECTURES))] = DEFAULT.architecture,
     loss: Annotated[str, typer.Option(help=" | ".join(LOSSES))] = DEFAULT.loss,
     epochs: Annotated[int, typer.Option(min=0, help="0 fits only a linear head on frozen features")] = DEFAULT.epochs,
-    train_size: Annotated[int, typer.Option(min=32, help="side of the square in training, pixels")] = DEFAULT.train_size,
+    train_size: Annotated[
+        int, typer.Option(min=32, help="side of the square in training, pixels")
+    ] = DEFAULT.train_size,
     serve_size: Annotated[int, typer.Option(min=32, help="side of the square in serving, pixels")] = DEFAULT.serve_size,
     rate: Annotated[float, typer.Option(help="AdamW's peak learning rate of the backbone")] = DEFAULT.backbone_rate,
-    frozen_blocks: Annotated[int, typer.Option(min=0, help="EfficientNet blocks left as ImageNet made them")] = DEFAULT.frozen_blocks,
-    user_tag_weight: Annotated[float, typer.Option(min=0, help="weight of the user tags' loss; 0 leaves them out")] = DEFAULT.user_tag_weight,
+    frozen_blocks: Annotated[
+        int, typer.Option(min=0, help="EfficientNet blocks that learn nothing")
+    ] = DEFAULT.frozen_blocks,
+    user_tag_weight: Annotated[
+        float, typer.Option(min=0, help="weight of the user tags; 0: leave them out")
+    ] = DEFAULT.user_tag_weight,
     seed: Annotated[int, typer.Option(help="same seed, same result")] = DEFAULT.seed,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda")] = "auto",
 ) -> None:
@@ -103,7 +111,7 @@ def command(
     if architecture not in ARCHITECTURES or loss not in LOSSES:
         raise typer.BadParameter(f"--architecture is one of {ARCHITECTURES}, --loss one of {tuple(LOSSES)}")
     if architecture == PLAIN_CNN and epochs == 0:
-        raise typer.BadParameter("the plain CNN has no pretrained features to fit a head on: --epochs must be at least 1")
+        raise typer.BadParameter("the plain CNN has no pretrained features: --epochs must be at least 1")
     recipe = Recipe(
         architecture=architecture, loss=loss, epochs=epochs, train_size=train_size, serve_size=serve_size,
         backbone_rate=rate, head_rate=rate * 4, frozen_blocks=frozen_blocks, seed=seed,
@@ -120,7 +128,13 @@ class Run:
     def __init__(self, dataset: datasets.Dataset, recipe: Recipe, out: Path, device: torch.device) -> None:
         self.recipe, self.out, self.device = recipe, out, device
         self.train_photos, self.check_photos = dataset.split("train"), dataset.split("calibrate")
-        self.targets = Targets(dataset.labels, dataset.strict_labels, _frequent_tags(self.train_photos, recipe.user_tags))
+        if len(self.train_photos) < recipe.batch_size or not self.check_photos:
+            raise typer.BadParameter(
+                f"too few photos: {len(self.train_photos)} to train, {len(self.check_photos)} to calibrate"
+            )
+        self.targets = Targets(
+            dataset.labels, dataset.strict_labels, _frequent_tags(self.train_photos, recipe.user_tags)
+        )
         preprocessing = Preprocessing(size=recipe.photo_size)
         self.train_pixels = pixels(dataset, self.train_photos, preprocessing, out.parent / "cache")
         self.check_pixels = pixels(dataset, self.check_photos, preprocessing, out.parent / "cache")
@@ -128,7 +142,8 @@ class Run:
         self.check_truth = self.targets.matrix(self.check_photos)
         torch.manual_seed(recipe.seed)
         torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-        self.network = Network(recipe.architecture, self.train_truth.shape[1]).to(device, memory_format=torch.channels_last)
+        network = Network(recipe.architecture, self.train_truth.shape[1])
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self.history: list[dict[str, Any]] = []
         self.best = -1.0
 
@@ -171,10 +186,10 @@ class Run:
             if tags_weight:
                 value = value + tags_weight * LOSSES["bce"](logits[:, labels:], self.train_truth[:, labels:])
             value.backward()
-            return float(value)
+            return value.item()
 
         console.print("fitting the linear head")
-        optimizer.step(objective)  # type: ignore[no-untyped-call]
+        optimizer.step(objective)
         with torch.no_grad():
             scaled = weight / deviation
             self.network.head.weight.copy_(scaled)
@@ -200,20 +215,21 @@ class Run:
 
         def save(epoch: int, step: int) -> None:
             state = {
-                "recipe": dataclasses.asdict(recipe), "epoch": epoch, "step": step, "best": self.best, "history": self.history,
+                "recipe": dataclasses.asdict(recipe), "epoch": epoch, "step": step,
+                "best": self.best, "history": self.history,
                 "network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
             }  # fmt: skip
             _save(state, checkpoint)
 
-        steps = len(self.train_photos) // recipe.batch_size
         while epoch < recipe.epochs and not self._tired():
             self._epoch(average, optimizer, epoch, step, save)
             self._judge(average.module, epoch=epoch + 1)
             epoch, step = epoch + 1, 0
             save(epoch, step)
-        assert steps > 0, "fewer photos than one batch"
 
-    def _epoch(self, average: AveragedModel, optimizer: torch.optim.Optimizer, epoch: int, first: int, save: Any) -> None:
+    def _epoch(
+        self, average: AveragedModel, optimizer: torch.optim.Optimizer, epoch: int, first: int, save: Any
+    ) -> None:
         recipe, network = self.recipe, self.network
         steps, loss_of, labels = len(self.train_photos) // recipe.batch_size, LOSSES[recipe.loss], self.targets.labels
         network.train()
@@ -241,7 +257,9 @@ class Run:
                 optimizer.step()
                 average.update_parameters(network)
                 shown = loss.item() if math.isnan(shown) else 0.98 * shown + 0.02 * loss.item()
-                progress.update(task, completed=step + 1, description=f"epoch {epoch + 1}/{recipe.epochs}  loss {shown:.3f}")
+                progress.update(
+                    task, completed=step + 1, description=f"epoch {epoch + 1}/{recipe.epochs}  loss {shown:.3f}"
+                )
                 if time.monotonic() - saved_at > SAVE_EVERY_S:
                     save(epoch, step + 1)
                     saved_at = time.monotonic()
@@ -250,9 +268,13 @@ class Run:
         """mAP on the calibration part; keeps the weights if they are the best so far."""
         network.eval()
         logits = self._apply(network, self.check_pixels)[:, : self.targets.labels].numpy()
-        precisions = [average_precision(self.check_truth[:, i], logits[:, i]) for i in range(self.targets.labels)]
+        precisions = average_precisions(self.check_truth[:, : self.targets.labels], logits)
         public = len(self.targets.public)
-        entry = {"epoch": epoch, "map": float(np.mean(precisions[:public])), "strict_map": float(np.mean(precisions[public:]))}
+        entry = {
+            "epoch": epoch,
+            "map": float(np.mean(precisions[:public])),
+            "strict_map": float(np.mean(precisions[public:])),
+        }
         self.history.append(entry)
         (self.out / "history.json").write_text(json.dumps(self.history, indent=1))
         console.print(f"epoch {epoch}: mAP {entry['map']:.4f}, strict {entry['strict_map']:.4f}")
@@ -260,7 +282,8 @@ class Run:
             self.best = entry["map"]
             state = {
                 "recipe": dataclasses.asdict(self.recipe), "network": network.state_dict(), "history": self.history,
-                "labels": self.targets.public, "strict_labels": self.targets.strict, "user_tags": self.targets.user_tags,
+                "labels": self.targets.public, "strict_labels": self.targets.strict,
+                "user_tags": self.targets.user_tags,
             }  # fmt: skip
             _save(state, self.out / "best.pt")
 
