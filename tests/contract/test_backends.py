@@ -106,7 +106,7 @@ class BackendContract:
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             backend.infer(models["slow"], photos(64), timeout_s=0.02)
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2  # s; without the deadline it would never end
         assert backend.ready()
 
     def test_more_than_the_queue_takes_is_refused_as_overload_and_the_rest_is_answered(

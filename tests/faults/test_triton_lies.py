@@ -138,7 +138,7 @@ def test_one_that_hangs_is_found_out(
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         backend.infer(model, PHOTO, timeout_s=0.2)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2  # s; without the deadline it would never end
     readiness.seconds_until(False, at_most_s=SOON_S)
     fake.hang.set()
     readiness.seconds_until(True, at_most_s=SOON_S)
@@ -188,7 +188,7 @@ def test_while_it_is_not_trusted_no_caller_reaches_it(
     with ThreadPoolExecutor(8) as callers:
         refusals = [callers.submit(backend.infer, model, PHOTO, timeout_s=5).exception() for _ in range(64)]
     assert {type(refusal) for refusal in refusals} == {ModelUnavailable}
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 3  # s; a single call that waited would take 5
     assert fake.calls < 64
 
 

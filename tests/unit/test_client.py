@@ -231,22 +231,12 @@ def test_the_version_is_the_distributions_own() -> None:
     assert tagwright_client.__version__ == version("tagwright-client")
 
 
-def test_importing_the_client_is_quick_and_loads_nothing_heavy() -> None:
-    script = (
-        "import sys, time; began = time.process_time(); import tagwright_client; "
-        "print(time.process_time() - began, *sorted({name.partition('.')[0] for name in sys.modules}))"
-    )
-    seconds = []
-    for _ in range(3):  # the quickest of three: other work on this machine shall not decide
-        took, *modules = subprocess.run(
-            [sys.executable, "-c", script], check=True, capture_output=True, text=True
-        ).stdout.split()
-        seconds.append(float(took))
-    assert not {"torch", "peewee", "PIL", "numpy", "pydantic", "typer", "rich"} & set(modules)
-    assert not [
-        name for name in modules if name.startswith("tagwright") and name not in ("tagwright", "tagwright_client")
-    ]
-    assert min(seconds) < 0.15
+def test_importing_the_client_loads_nothing_heavy() -> None:
+    script = "import sys, tagwright_client; print(*{name.partition('.')[0] for name in sys.modules})"
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    modules = set(run.stdout.split())
+    assert not {"torch", "peewee", "PIL", "numpy", "pydantic", "typer", "rich"} & modules
+    assert {name for name in modules if name.startswith("tagwright")} == {"tagwright", "tagwright_client"}
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])

@@ -1,4 +1,4 @@
-"""`tagwright-train`: prepare, train, evaluate, export.
+"""`tagwright-train`: prepare, train, evaluate, agree, export.
 
 Each verb is the function `command` of the module of its name. Only the module that is asked for is imported, so that
 `--help` and `prepare` need no torch.
@@ -16,6 +16,7 @@ _VERBS = {
     "prepare": "Check a folder of photos and annotations, write one manifest with a fixed split.",
     "train": "Train a network on a prepared data set.",
     "evaluate": "Measure exported models on photos they have not seen.",
+    "agree": "Compare a model's tags of full-size photos with those of the same photos made small.",
     "export": "Turn a trained network into a model the server can load.",
 }
 

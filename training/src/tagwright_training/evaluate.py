@@ -22,7 +22,7 @@ from tagwright_server.images.preprocess import Preprocessing
 from tagwright_server.inference.bundle import MANIFEST_FILE, Bundle, load_bundles
 from tagwright_training import plots, report, seen
 from tagwright_training.dataset import Dataset, Photo, read_bytes, write_atomically
-from tagwright_training.prepare import progress, read_or_exit
+from tagwright_training.prepare import progress, read_or_exit, stop
 from tagwright_training.report import Occasion
 from tagwright_training.results import Measured, measure
 from tagwright_training.scoring import score, square
@@ -47,7 +47,7 @@ def command(
     try:
         photos, unlisted = unseen(dataset, bundles)
     except ValueError as err:
-        raise _stop(console, str(err)) from err
+        raise stop(console, str(err)) from err
     _check(console, dataset, bundles, photos, unlisted)
     with progress(console, "Scoring photos") as advance:
         scored = score(bundles, dataset, photos, advance=advance)
@@ -82,10 +82,10 @@ def _choose(console: Console, repository: Path, names: Sequence[str]) -> list[Bu
     try:
         bundles = load_bundles(repository)
     except StartupError as err:
-        raise _stop(console, str(err)) from err
+        raise stop(console, str(err)) from err
     if missing := set(names) - {bundle.name for bundle in bundles}:
         there = ", ".join(bundle.name for bundle in bundles)
-        raise _stop(console, f"{repository}: no model {', '.join(sorted(missing))}; there are {there}")
+        raise stop(console, f"{repository}: no model {', '.join(sorted(missing))}; there are {there}")
     return [bundle for bundle in bundles if not names or bundle.name in names]
 
 
@@ -95,26 +95,23 @@ def _check(
     for bundle in bundles:
         if strangers := sorted({label.name for label in bundle.labels} - set(dataset.labels)):
             text = f"{dataset.root}: no annotations for labels of model {bundle.name!r}: {', '.join(strangers)}"
-            raise _stop(console, text)
+            raise stop(console, text)
     for name in unlisted:
         text = f"model {name!r} has no {seen.FILE}: it may have seen these photos, and its figures may be too good"
         console.print(f"[bold yellow]warning:[/] {escape(text)}", soft_wrap=True)
     if left_out := len(dataset.photos) - len(photos):
         console.print(f"{left_out:,} of {len(dataset.photos):,} photos left out: a model has seen them")
     if not photos:
-        raise _stop(console, f"{dataset.root}: every photo has been seen by a model; nothing is left to measure on")
+        raise stop(console, f"{dataset.root}: every photo has been seen by a model; nothing is left to measure on")
 
 
 def _update(console: Console, bundles: Sequence[Bundle], measured: Sequence[Measured], evaluated: int) -> None:
-    figures = {m.figures.name: report.metrics_of(m.figures, evaluated) for m in measured}
+    figures = {m.figures.name: m.figures for m in measured}
     for bundle in bundles:
         path = bundle.path / MANIFEST_FILE
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["metrics"] = figures[bundle.name]
+        manifest["metrics"] = report.metrics_of(figures[bundle.name], evaluated)
+        for label, measured_label in zip(manifest["labels"], figures[bundle.name].labels, strict=True):
+            label["average_precision"] = round(measured_label.average_precision.value, 4)
         write_atomically(path, (json.dumps(manifest, ensure_ascii=False, indent=1) + "\n").encode())
         console.print(f"Wrote the figures into {escape(str(path))}")
-
-
-def _stop(console: Console, text: str) -> typer.Exit:
-    console.print(f"[red]error:[/] {escape(text)}", soft_wrap=True, highlight=False)
-    return typer.Exit(1)

@@ -167,3 +167,9 @@ def _summary(dataset: Dataset) -> Table:
             part, f"{len(photos):,} ({len(photos) / len(dataset.photos):.1%})", f"{labels:.2f}", f"{tags:.1f}"
         )
     return table
+
+
+def stop(console: Console, text: str) -> typer.Exit:
+    """Say in one line what is wrong; to be raised."""
+    console.print(f"[red]error:[/] {escape(text)}", soft_wrap=True, highlight=False)
+    return typer.Exit(1)

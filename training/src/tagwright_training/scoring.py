@@ -71,6 +71,13 @@ def score(
     return [network.scored() for network in networks]
 
 
+def scores_of(bundle: Bundle, photos: Sequence[bytes]) -> Scores:
+    """One model's scores of encoded photos, `[photos, labels]`. Raises like `score`."""
+    network = _Network(bundle)
+    network.run(np.stack([square(data, network.preprocessing) for data in photos]))
+    return network.scored().scores
+
+
 def square(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """The square of one photo, as the server makes it; uint8 [size, size, 3]."""
     return decode(data, preprocessing, DecodeLimits()).pixels
