@@ -66,8 +66,8 @@ def latency(took_ms: Sequence[float]) -> dict[str, Figure]:
 def rate(completions: Sequence[Completion], since_s: float, until_s: float) -> float | None:
     """Return photos a second between two moments; None where there were none.
 
-    A call counts by the part of it that lies between them. Counting ends of calls would jump by a batch, up to 64 photos;
-    counting from one end to another would be too high, because the photos of a batch end together.
+    A call counts by the part of it that lies between them. Counting ends of calls would jump by up to 64 photos, and
+    counting from one end to another would be too high: the photos of a batch end together.
     """
     photos = 0.0
     for call in completions:

@@ -38,12 +38,13 @@ def command(
     out: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path("runs/agreement.json"),
 ) -> None:
     """Compare a model's tags of full-size photos with its tags of the same photos as training photos are."""
+    console = Console(stderr=True)
     bundle = next((bundle for bundle in load_bundles(model_repository) if bundle.name == model), None)
+    if bundle is None:
+        raise stop(console, f"{model_repository} has no model {model!r}")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
-    if bundle is None or not paths:
-        raise typer.BadParameter(
-            f"{model_repository} has no model {model!r}" if bundle is None else f"{folder} has no photos"
-        )
+    if not paths:
+        raise stop(console, f"{folder} has no photos")
     full, small = [], []
     for path in paths:
         try:
