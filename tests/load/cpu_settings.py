@@ -55,15 +55,20 @@ TUNED = tuple(allocator.CHILD_ENVIRONMENT.items())
 PRODUCT = Setting("product: batch 8, freeze, memory kept", environment=TUNED)
 
 
+def without(prefix: str) -> tuple[tuple[str, str], ...]:
+    """Return the product's environment less the variables that begin with `prefix`."""
+    return tuple((name, value) for name, value in TUNED if not name.startswith(prefix))
+
+
 def settings() -> list[Setting]:
     """Return the product's setting and, one change at a time, its neighbours."""
     cores = len(os.sched_getaffinity(0))
     return [
         PRODUCT,
-        replace(PRODUCT, name="glibc's own allocator settings", environment=()),
-        replace(PRODUCT, name="only MALLOC_MMAP_MAX_=0", environment=TUNED[:1]),
-        replace(PRODUCT, name="only MALLOC_TRIM_THRESHOLD_", environment=TUNED[1:]),
-        replace(PRODUCT, name="memory kept by mallopt, in a thread", environment=(), mallopt=True),
+        replace(PRODUCT, name="glibc's own allocator settings", environment=without("MALLOC_")),
+        replace(PRODUCT, name="without MALLOC_TRIM_THRESHOLD_", environment=without("MALLOC_TRIM_THRESHOLD_")),
+        replace(PRODUCT, name="without MALLOC_MMAP_MAX_", environment=without("MALLOC_MMAP_MAX_")),
+        replace(PRODUCT, name="memory kept by mallopt, in a thread", environment=without("MALLOC_"), mallopt=True),
         replace(PRODUCT, name="one arena besides", environment=(*TUNED, ("MALLOC_ARENA_MAX", "1"))),
         replace(
             PRODUCT,
@@ -77,7 +82,7 @@ def settings() -> list[Setting]:
         replace(PRODUCT, name="as loaded, not frozen", prepare="as loaded"),
         replace(PRODUCT, name="optimize_for_inference", prepare="optimize_for_inference"),
         replace(PRODUCT, name="channels last", channels_last=True),
-        replace(PRODUCT, name="threads wait passively", environment=(*TUNED, ("OMP_WAIT_POLICY", "PASSIVE"))),
+        replace(PRODUCT, name="threads spin while they wait", environment=without("OMP_WAIT_POLICY")),
     ]
 
 

@@ -59,6 +59,8 @@ class LocalBackend:
         Raises StartupError where torch is missing or a network does not load or is not what its manifest says.
         """
         allocator.keep_freed_memory()
+        # As for Triton's child; read once, when torch is first imported.
+        os.environ.setdefault("OMP_WAIT_POLICY", allocator.CHILD_ENVIRONMENT["OMP_WAIT_POLICY"])
         try:
             import torch
         except ImportError as err:
@@ -76,14 +78,8 @@ class LocalBackend:
         check_pixels(model, pixels)
         lane = self._lanes[model.name, model.version]
         deadline = time.monotonic() + timeout_s
-        jobs = lane.submit(list(chunks(pixels, model.max_batch_size)), deadline)
-        try:
-            return join([job.result(timeout=max(0.0, deadline - time.monotonic())) for job in jobs])
-        except FutureTimeout as err:
-            raise DeadlineExceeded("time ran out while the network was busy") from err
-        finally:
-            for job in jobs:
-                job.cancel()  # what is still queued; a batch that runs is not interrupted
+        # One batch after the other: all at once, a call of 64 photos would fill the queue and outwait its limit.
+        return join([self._one(lane, part, deadline) for part in chunks(pixels, model.max_batch_size)])
 
     def ready(self) -> bool:
         """Whether the last canary of every model came back right."""
@@ -93,6 +89,15 @@ class LocalBackend:
         """End the threads; what is queued ends with ModelUnavailable."""
         for lane in self._lanes.values():
             lane.close()
+
+    def _one(self, lane: _Lane, pixels: NDArray[np.uint8], deadline: float) -> Prediction:
+        job = lane.submit(pixels, deadline)
+        try:
+            return job.result(timeout=max(0.0, deadline - time.monotonic()))
+        except FutureTimeout as err:
+            raise DeadlineExceeded("time ran out while the network was busy") from err
+        finally:
+            job.cancel()  # if it is still queued; a batch that runs is not interrupted
 
     def _changed(self) -> None:
         self._on_change(self.ready())
@@ -128,16 +133,16 @@ class _Lane:
         self._thread = threading.Thread(target=self._work, name=f"tagwright-{bundle.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, parts: Sequence[NDArray[np.uint8]], deadline: float) -> list[_Job]:
-        jobs = [_Job(part, deadline) for part in parts]
+    def submit(self, pixels: NDArray[np.uint8], deadline: float) -> _Job:
+        job = _Job(pixels, deadline)
         with self._wake:
             if self._closed or not self.well:
                 raise ModelUnavailable("the network is not available", retry_after_s=RETRY_AFTER_S)
-            if len(self._jobs) + len(jobs) > self._limits.queue_size:
+            if len(self._jobs) >= self._limits.queue_size:
                 raise Overloaded("too many photos are waiting for the network", retry_after_s=RETRY_AFTER_S)
-            self._jobs.extend(jobs)
+            self._jobs.append(job)
             self._wake.notify()
-        return jobs
+        return job
 
     def close(self) -> None:
         with self._wake:
