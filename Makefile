@@ -56,7 +56,7 @@ evaluate: $(VENV)/.train ## measure the committed models on the photos of DATA=f
 	@$(BIN)/tagwright-train evaluate "$(DATA)" $(ARGS)
 
 bench: $(VENV)/.dev ## measure photos a second and latencies, beside the raw loop
-	@$(BIN)/python -m tests.load $(ARGS)
+	@$(BIN)/python -m tests.load $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 clean: ## remove the environments, caches and runs
 	rm -rf $(VENV) .venv-proto .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage build dist runs out

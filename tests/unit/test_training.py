@@ -86,6 +86,27 @@ def test_a_folder_with_a_run_of_another_recipe_is_refused(data: Dataset, tmp_pat
         _run(data, tmp_path / "run", dataclasses.replace(RECIPE, seed=3))
 
 
+def test_a_run_can_start_from_the_best_weights_of_another(data: Dataset, tmp_path: Path) -> None:
+    first = _run(data, tmp_path / "a" / "run")
+    going_on = dataclasses.replace(RECIPE, start_from=str(tmp_path / "a" / "run"), epochs=0)
+    taken_over = _run(data, tmp_path / "b" / "run", going_on)
+    assert all(torch.equal(first["network"][key], taken_over["network"][key]) for key in first["network"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"user_tags": 1}, "other targets"), ({"architecture": "efficientnet-lite0"}, "is a plain-cnn")],
+)
+def test_a_run_cannot_start_from_one_that_is_different(
+    data: Dataset, tmp_path: Path, changes: dict[str, Any], why: str
+) -> None:
+    _run(data, tmp_path / "a" / "run")
+    with pytest.raises(typer.BadParameter, match=why):
+        _run(
+            data, tmp_path / "b" / "run", dataclasses.replace(RECIPE, start_from=str(tmp_path / "a" / "run"), **changes)
+        )
+
+
 @pytest.mark.parametrize("architecture", ["plain-cnn", "efficientnet-lite0"])
 def test_an_exported_run_gives_in_torchscript_what_the_eager_network_gives(
     data: Dataset, tmp_path: Path, architecture: str

@@ -42,6 +42,7 @@ class Recipe:
     """Everything that decides a run's result, kept in its checkpoint."""
 
     architecture: str = "efficientnet-lite0"
+    start_from: str = ""  # folder of a run whose best weights this one goes on from; empty: ImageNet's
     photo_size: int = 128  # side of the stored square
     train_size: int = 160  # side the network trains at
     serve_size: int = 224  # side the network serves at; larger, since crops make things look larger in training
@@ -91,6 +92,7 @@ def command(
         "runs/tagger"
     ),
     architecture: Annotated[str, typer.Option(help=" | ".join(ARCHITECTURES))] = DEFAULT.architecture,
+    start_from: Annotated[str, typer.Option(help="folder of a run to go on from with this recipe")] = "",
     loss: Annotated[str, typer.Option(help=" | ".join(LOSSES))] = DEFAULT.loss,
     epochs: Annotated[int, typer.Option(min=0, help="0 fits only a linear head on frozen features")] = DEFAULT.epochs,
     train_size: Annotated[
@@ -113,9 +115,10 @@ def command(
     if architecture == PLAIN_CNN and epochs == 0:
         raise typer.BadParameter("the plain CNN has no pretrained features: --epochs must be at least 1")
     recipe = Recipe(
-        architecture=architecture, loss=loss, epochs=epochs, train_size=train_size, serve_size=serve_size,
-        backbone_rate=rate, head_rate=rate * 4, frozen_blocks=frozen_blocks, seed=seed,
-        user_tag_weight=user_tag_weight, user_tags=DEFAULT.user_tags if user_tag_weight else 0,
+        architecture=architecture, start_from=start_from, loss=loss, epochs=epochs,
+        train_size=train_size, serve_size=serve_size, backbone_rate=rate, head_rate=rate * 4,
+        frozen_blocks=frozen_blocks, user_tags=DEFAULT.user_tags if user_tag_weight else 0,
+        user_tag_weight=user_tag_weight, seed=seed,
     )  # fmt: skip
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -155,7 +158,10 @@ class Run:
         if saved is not None and saved["recipe"] != dataclasses.asdict(self.recipe):
             raise typer.BadParameter(f"{self.out} holds a run with another recipe; choose another --out or delete it")
         backbone = self.network.backbone
-        if saved is None and isinstance(backbone, EfficientNetLite):
+        if saved is None and self.recipe.start_from:
+            self._take_over(Path(self.recipe.start_from) / "best.pt")
+            self._judge(self.network, epoch=0)
+        elif saved is None and isinstance(backbone, EfficientNetLite):
             self._fit_head()
             self._judge(self.network, epoch=0)
         if isinstance(backbone, EfficientNetLite):
@@ -163,6 +169,16 @@ class Run:
         if self.recipe.epochs:
             self._fine_tune(saved, checkpoint)
         console.print(f"best: mAP {self.best:.4f} on the calibration part, kept in {self.out / 'best.pt'}")
+
+    def _take_over(self, best: Path) -> None:
+        """Begin with the best weights of another run over the same targets."""
+        other = torch.load(best, weights_only=True, map_location=self.device)
+        theirs = (*other["labels"], *other["strict_labels"], *other["user_tags"])
+        if theirs != (*self.targets.public, *self.targets.strict, *self.targets.user_tags):
+            raise typer.BadParameter(f"{best} learnt other targets")
+        if other["recipe"]["architecture"] != self.recipe.architecture:
+            raise typer.BadParameter(f"{best} is a {other['recipe']['architecture']}")
+        self.network.load_state_dict(other["network"])
 
     def _fit_head(self) -> None:
         """A linear fit on standardised features of the untouched backbone, as the head's first weights."""

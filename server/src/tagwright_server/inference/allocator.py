@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep the memory that a forward pass frees instead of handing it back to the kernel.
+"""What a process that runs networks on a CPU is told beforehand: to keep freed memory, and to let threads wait asleep.
 
 A CNN's activations are large and live for microseconds. By default glibc maps each afresh and the kernel zeroes its
 pages every time, which costs a CPU about half its speed (tests/load/cpu_settings.py measures it). The price: the
