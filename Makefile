@@ -83,8 +83,11 @@ $(BIN)/python:
 $(VENV)/.run: requirements/run.txt requirements/triton.txt requirements/torch.txt $(RUN_DISTS:%=%/pyproject.toml) | $(BIN)/python
 	@echo "$(VENV): what the server and the command line need"
 	@$(LOCKED) -r requirements/run.txt
-	@echo "$(VENV): Triton, from its wheel"
-	@$(LOCKED) -r requirements/triton.txt || echo "$(VENV): no Triton for this machine (its wheel wants Linux x86-64 with glibc 2.35); the server will run the models itself"
+	@if $(BIN)/python requirements/has_triton.py; then \
+		echo "$(VENV): Triton, from its wheel"; $(LOCKED) -r requirements/triton.txt; \
+	else \
+		echo "$(VENV): no Triton for this machine (its wheel wants Linux x86-64 with glibc 2.35); the server will run the models itself"; \
+	fi
 	@echo "$(VENV): torch, from the index your pip is set to (200 MB as the CPU build, several GB as the CUDA build)"
 	@test -t 1 || quiet=-qq; $(BIN)/python -m pip install $$quiet --no-input -r requirements/torch.txt
 	@$(EDITABLE) $(RUN_DISTS:%=--editable ./%)

@@ -66,7 +66,10 @@ def keeps_promises(tag: str) -> bool:
 def last_release() -> str | None:
     """The newest tag `v*` that this commit descends from and that has protos, or None before the first release."""
     command = ["git", "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"]
-    described = subprocess.run(command, cwd=PROTOS, capture_output=True, text=True, check=False)
+    try:
+        described = subprocess.run(command, cwd=PROTOS, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git: an unpacked source archive has no releases either
+        return None
     return described.stdout.strip() or None
 
 

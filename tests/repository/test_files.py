@@ -10,7 +10,7 @@ import dists
 
 MIB = 1024 * 1024
 LINES_MAX = 400
-SKIPPED = {".git", ".venv", ".venv-proto", "__pycache__", "build", "dist", "runs", "out"}
+SKIPPED = {".git", ".venv", ".venv-proto", "__pycache__", "build", "dist", "runs", "out", "mirflickr25k"}
 
 
 def tracked() -> Iterator[Path]:

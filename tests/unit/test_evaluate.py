@@ -25,12 +25,13 @@ from tagwright_server.inference.bundle import Bundle, Label
 from tagwright_training import __main__ as command_line
 from tagwright_training import dataset as datasets
 from tagwright_training import plots, report, seen
+from tagwright_training.data import square
 from tagwright_training.dataset import Dataset, Photo
 from tagwright_training.evaluate import unseen
 from tagwright_training.prepare import read_folder
 from tagwright_training.report import Occasion
 from tagwright_training.results import Measured, measure
-from tagwright_training.scoring import Scored, score, square
+from tagwright_training.scoring import Scored, score
 
 IDS = tuple(range(1, 41))
 LISTS = {

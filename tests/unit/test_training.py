@@ -16,7 +16,7 @@ import typer
 from tagwright_server.inference.backend import check_outputs
 from tagwright_server.inference.bundle import canary_pixels, load_bundle
 from tagwright_training import export, losses, train
-from tagwright_training.calibration import fit_platt, fit_thresholds
+from tagwright_training.calibration import fit_platt, fit_thresholds, wilson_lower
 from tagwright_training.data import augment, upscale
 from tagwright_training.dataset import Dataset, Part, Photo, load, save
 from tagwright_training.model import EfficientNetLite, Network
@@ -109,39 +109,59 @@ def test_a_run_cannot_start_from_one_that_is_different(
 
 @pytest.mark.parametrize("architecture", ["plain-cnn", "efficientnet-lite0"])
 def test_an_exported_run_gives_in_torchscript_what_the_eager_network_gives(
-    data: Dataset, tmp_path: Path, architecture: str
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str
 ) -> None:
     epochs = 1 if architecture == "plain-cnn" else 0
     recipe = dataclasses.replace(RECIPE, architecture=architecture, epochs=epochs, serve_size=64, train_size=64)
     saved = _run(data, tmp_path / "run", recipe)
+    eager: list[export.Exported] = []
+    write = export._write_torchscript
+
+    def written(exported: export.Exported, path: Path, size: int) -> str:
+        eager.append(exported)
+        return write(exported, path, size)
+
+    monkeypatch.setattr(export, "_write_torchscript", written)
     export.command(tmp_path / "run", data.root / "dataset.json", tmp_path / "repository" / "tiny", "1")
     bundle = load_bundle(tmp_path / "repository" / "tiny" / "1")  # checks digest and manifest
 
-    photos = torch.from_numpy(np.repeat(canary_pixels(32), 3, axis=0))
+    photos = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8))
     with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
         scripted = torch.jit.load(str(bundle.path / "model.pt"))
-    with torch.inference_mode():
-        scores, embedding = scripted(photos)
-        strict = scripted.strict_scores(photos)
-    check_outputs(bundle, 3, scores.numpy(), embedding.numpy())
-    assert strict.shape == (3, 2)
-    assert scores[0].tolist() == pytest.approx(bundle.canary_scores, abs=1e-5)
-
     network = Network(architecture, 4 + len(saved["user_tags"]), pretrained=False)
     network.load_state_dict(saved["network"])
     network.eval()
     with torch.inference_mode():
-        logits = network(upscale(photos, recipe.serve_size))[0, :2].double()
-    served = torch.logit(scores[0].double())
-    other = torch.from_numpy(canary_pixels(32).copy()).flip(1)
-    with torch.inference_mode():
-        moved = network(upscale(other, recipe.serve_size))[0, :2].double()
-        served_moved = torch.logit(scripted(other)[0][0].double())
-    # Platt's slope is positive and the same for every photo, so the served logits move the way the eager ones do
-    assert torch.equal((moved - logits).sign(), (served_moved - served).sign())
+        scores, embedding = scripted(photos)
+        eager_scores, eager_embedding = eager[0](photos)
+        assert torch.allclose(scores, eager_scores, atol=1e-5)
+        assert torch.allclose(embedding, eager_embedding, atol=1e-5)
+        assert torch.allclose(scripted.strict_scores(photos), eager[0].strict_scores(photos), atol=1e-5)
+        canary = scripted(torch.from_numpy(canary_pixels(32).copy()))[0][0]
+        logits = network(upscale(photos, recipe.serve_size))[:, :2].double()
+    check_outputs(bundle, 5, scores.numpy(), embedding.numpy())
+    assert canary.tolist() == pytest.approx(bundle.canary_scores, abs=1e-5)
+    # Platt's scaling is one rising line a label, through all photos
+    served = torch.logit(scores.double())
+    slope = (served[1] - served[0]) / (logits[1] - logits[0])
+    assert (slope > 0).all()
+    assert torch.allclose(scores.double(), (served[0] + slope * (logits - logits[0])).sigmoid(), atol=1e-4)
+
     seen = (bundle.path / "seen.txt").read_text().splitlines()
     assert len(seen) == sum(photo.split != "test" for photo in data.photos)
     assert json.loads((bundle.path / "manifest.json").read_text())["training"]["recipe"]["architecture"] == architecture
+
+
+def test_other_data_than_the_run_learnt_from_is_refused_everywhere(data: Dataset, tmp_path: Path) -> None:
+    _run(data, tmp_path / "run")
+    other = dataclasses.replace(data, photos=data.photos[5:])
+    save(other, tmp_path / "other.json")
+    with pytest.raises(typer.BadParameter, match="other data"):
+        _run(other, tmp_path / "run")
+    with pytest.raises(typer.BadParameter, match="other data"):
+        _run(other, tmp_path / "next" / "run", dataclasses.replace(RECIPE, start_from=str(tmp_path / "run")))
+    with pytest.raises(typer.BadParameter, match="other data"):
+        export.command(tmp_path / "run", tmp_path / "other.json", tmp_path / "repository" / "tiny", "1")
 
 
 def test_folding_batch_norms_changes_nothing_but_the_number_of_operations() -> None:
@@ -204,16 +224,23 @@ def test_a_label_that_is_ranked_upside_down_keeps_a_rising_curve() -> None:
     assert slope[0] > 0
 
 
-def test_thresholds_are_the_smallest_scores_that_reach_the_precision() -> None:
-    scores = np.arange(100, dtype=np.float64)[::-1] / 100  # best first
-    truth = np.zeros(100, np.float32)
-    truth[:20] = 1  # the twenty best are right ...
-    truth[40:50] = 1  # ... and ten further down
+def test_thresholds_are_the_smallest_scores_that_surely_reach_the_precision() -> None:
+    scores = np.arange(1000, dtype=np.float64)[::-1] / 1000  # best first
+    truth = np.zeros(1000, np.float32)
+    truth[:200] = 1  # the 200 best are right, the 200 next are wrong
     fitted = fit_thresholds(truth, scores)
-    assert fitted["thresholds"]["0.95"] == pytest.approx(0.79, abs=1e-3)  # 20 of 21 is .952
-    assert fitted["thresholds"]["0.5"] == pytest.approx(0.40, abs=1e-3)  # 30 of 60
-    chosen = scores >= fitted["thresholds"]["0.9"]
-    assert truth[chosen].mean() >= 0.9
+    for target in ("0.6", "0.8", "0.9", "0.95"):
+        chosen = scores >= fitted["thresholds"][target]
+        surely = wilson_lower(truth[chosen].mean(keepdims=True).astype(np.float64), np.array([chosen.sum()]))
+        one_more = scores >= fitted["thresholds"][target] - 0.001
+        no_longer = wilson_lower(truth[one_more].mean(keepdims=True).astype(np.float64), np.array([one_more.sum()]))
+        assert surely >= float(target) > no_longer
+    assert fitted["default_threshold"] == pytest.approx(0.8, abs=1e-3)
+
+
+def test_the_lower_end_of_wilsons_interval_is_what_the_book_says() -> None:
+    found = wilson_lower(np.array([0.9]), np.array([100]), z=1.96)
+    assert found[0] == pytest.approx(0.8256, abs=1e-4)  # Brown, Cai and DasGupta 2001, worked out for 90 of 100
 
 
 def test_a_precision_that_is_never_reached_has_no_threshold() -> None:

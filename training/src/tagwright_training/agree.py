@@ -19,10 +19,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from tagwright_server.errors import ImageRejected
-from tagwright_server.images.preprocess import Preprocessing, square
+from tagwright_server.errors import ImageRejected, StartupError
+from tagwright_server.images.preprocess import Preprocessing
 from tagwright_server.inference.bundle import Bundle, load_bundles
 from tagwright_training import scoring
+from tagwright_training.data import square
 from tagwright_training.dataset import write_atomically
 from tagwright_training.prepare import stop
 
@@ -39,7 +40,10 @@ def command(
 ) -> None:
     """Compare a model's tags of full-size photos with its tags of the same photos as training photos are."""
     console = Console(stderr=True)
-    bundle = next((bundle for bundle in load_bundles(model_repository) if bundle.name == model), None)
+    try:
+        bundle = next((bundle for bundle in load_bundles(model_repository) if bundle.name == model), None)
+    except StartupError as err:
+        raise stop(console, str(err)) from err
     if bundle is None:
         raise stop(console, f"{model_repository} has no model {model!r}")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
@@ -65,7 +69,7 @@ def command(
 def as_training_photo(data: bytes) -> bytes:
     """The photo's centre square at 128 pixels, as a JPEG of quality 90."""
     file = io.BytesIO()
-    square(Image.open(io.BytesIO(data)), TRAINING_PHOTO).save(file, "JPEG", quality=TRAINING_QUALITY)
+    Image.fromarray(square(data, TRAINING_PHOTO)).save(file, "JPEG", quality=TRAINING_QUALITY)
     return file.getvalue()
 
 

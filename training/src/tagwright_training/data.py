@@ -7,7 +7,6 @@ on disk beside the run, so that a resumed run starts at once. Augmentation runs 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,29 +14,34 @@ import numpy as np
 import torch
 import torch.nn.functional as nnf
 from numpy.typing import NDArray
-from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
-from tagwright_server.images.preprocess import Preprocessing, square
+from tagwright_server.images.decode import DecodeLimits, decode
+from tagwright_server.images.preprocess import Preprocessing
 from tagwright_training.dataset import Dataset, Photo, read_bytes
 
 
 def pixels(dataset: Dataset, photos: Sequence[Photo], preprocessing: Preprocessing, cache: Path) -> NDArray[np.uint8]:
     """The photos as `[n, size, size, 3]`, read from `cache` where an earlier run left them."""
     size = preprocessing.size
-    key = hashlib.sha256(repr((str(dataset.root), [p.id for p in photos], preprocessing)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((str(dataset.root), [p.digest for p in photos], preprocessing)).encode()).hexdigest()[:16]
     path = cache / f"pixels-{key}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         array = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(photos), size, size, 3))
         for row, photo in enumerate(track(photos, "Decoding photos", transient=True)):
-            array[row] = np.asarray(square(Image.open(io.BytesIO(read_bytes(dataset, photo))), preprocessing))
+            array[row] = square(read_bytes(dataset, photo), preprocessing)
         array.flush()
         partial.rename(path)
     loaded: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return loaded
+
+
+def square(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The square of one encoded photo, as the server makes it; uint8 `[size, size, 3]`. Raises ImageRejected."""
+    return decode(data, preprocessing, DecodeLimits()).pixels
 
 
 def to_tensor(photos: NDArray[np.uint8], size: int) -> Tensor:

@@ -21,11 +21,12 @@ from tagwright_server.errors import StartupError
 from tagwright_server.images.preprocess import Preprocessing
 from tagwright_server.inference.bundle import MANIFEST_FILE, Bundle, load_bundles
 from tagwright_training import plots, report, seen
+from tagwright_training.data import square
 from tagwright_training.dataset import Dataset, Photo, read_bytes, write_atomically
 from tagwright_training.prepare import progress, read_or_exit, stop
 from tagwright_training.report import Occasion
 from tagwright_training.results import Measured, measure
-from tagwright_training.scoring import score, square
+from tagwright_training.scoring import score
 
 SHEET = Preprocessing(size=200)  # how photos are shown on the contact sheet
 

@@ -34,7 +34,7 @@ from tagwright_training.dataset import write_atomically
 from tagwright_training.metrics import average_precision
 from tagwright_training.model import EfficientNetLite, Network
 from tagwright_training.seen import write_seen
-from tagwright_training.train import Recipe
+from tagwright_training.train import Recipe, check_data
 
 EMBEDDING_SIZE = 256  # at most; a handful of photos spans fewer dimensions
 MAX_BATCH_SIZE = 8
@@ -85,6 +85,7 @@ def command(
     data = datasets.load(dataset)
     torch.manual_seed(0)
     saved = torch.load(run / "best.pt", weights_only=True, map_location="cpu")
+    check_data(saved, dataset_digest=data.digest(), file=run / "best.pt")
     recipe = Recipe(**saved["recipe"])
     public, strict = list(saved["labels"]), list(saved["strict_labels"])
     network = Network(recipe.architecture, len(public) + len(strict) + len(saved["user_tags"]), pretrained=False)

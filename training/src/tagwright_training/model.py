@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-EFFICIENTNETS = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+EFFICIENTNETS = ("efficientnet-lite0", "efficientnet-lite2")
 PLAIN_CNN = "plain-cnn"
 ARCHITECTURES = (*EFFICIENTNETS, PLAIN_CNN)
 

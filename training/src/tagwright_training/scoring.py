@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tagwright_server.images.decode import DecodeLimits, decode
 from tagwright_server.images.preprocess import Preprocessing
 from tagwright_server.inference import allocator
 from tagwright_server.inference.backend import check_canary, check_outputs
 from tagwright_server.inference.bundle import MANIFEST_FILE, Bundle, canary_pixels
+from tagwright_training.data import square
 from tagwright_training.dataset import Dataset, Photo, chunks, read_bytes
 from tagwright_training.mirflickr import Advance
 
@@ -76,11 +76,6 @@ def scores_of(bundle: Bundle, photos: Sequence[bytes]) -> Scores:
     network = _Network(bundle)
     network.run(np.stack([square(data, network.preprocessing) for data in photos]))
     return network.scored().scores
-
-
-def square(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """The square of one photo, as the server makes it; uint8 [size, size, 3]."""
-    return decode(data, preprocessing, DecodeLimits()).pixels
 
 
 class _Network:

@@ -56,5 +56,5 @@ def read_seen(path: Path) -> Seen:
 
 
 def _annotations(photo: Photo) -> str:
-    """First 16 hex digits of the SHA-256 of a photo's id and labels."""
-    return content_digest(f"{photo.id}:{' '.join(sorted(photo.labels))}:{' '.join(sorted(photo.strict))}".encode())
+    """First 16 hex digits of the SHA-256 of a photo's id and labels; not the strict ones, which a folder may lack."""
+    return content_digest(f"{photo.id}:{' '.join(sorted(photo.labels))}".encode())

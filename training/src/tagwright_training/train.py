@@ -129,7 +129,7 @@ class Run:
     """One training run and its folder."""
 
     def __init__(self, dataset: datasets.Dataset, recipe: Recipe, out: Path, device: torch.device) -> None:
-        self.recipe, self.out, self.device = recipe, out, device
+        self.recipe, self.out, self.device, self.data = recipe, out, device, dataset.digest()
         self.train_photos, self.check_photos = dataset.split("train"), dataset.split("calibrate")
         if len(self.train_photos) < recipe.batch_size or not self.check_photos:
             raise typer.BadParameter(
@@ -157,6 +157,8 @@ class Run:
         saved = torch.load(checkpoint, weights_only=True, map_location=self.device) if checkpoint.exists() else None
         if saved is not None and saved["recipe"] != dataclasses.asdict(self.recipe):
             raise typer.BadParameter(f"{self.out} holds a run with another recipe; choose another --out or delete it")
+        if saved is not None:
+            check_data(saved, dataset_digest=self.data, file=checkpoint)
         backbone = self.network.backbone
         if saved is None and self.recipe.start_from:
             self._take_over(Path(self.recipe.start_from) / "best.pt")
@@ -173,6 +175,7 @@ class Run:
     def _take_over(self, best: Path) -> None:
         """Begin with the best weights of another run over the same targets."""
         other = torch.load(best, weights_only=True, map_location=self.device)
+        check_data(other, dataset_digest=self.data, file=best)
         theirs = (*other["labels"], *other["strict_labels"], *other["user_tags"])
         if theirs != (*self.targets.public, *self.targets.strict, *self.targets.user_tags):
             raise typer.BadParameter(f"{best} learnt other targets")
@@ -192,13 +195,13 @@ class Run:
         with torch.no_grad():
             bias.copy_((rates / (1 - rates)).log())
         optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")
-        labels, loss_of = self.targets.labels, LOSSES[self.recipe.loss]
+        labels = self.targets.labels
         tags_weight = len(self.targets.user_tags) / labels  # the losses are means; every output shall count alike
 
         def objective() -> float:
             optimizer.zero_grad()
             logits = x @ weight.T + bias
-            value = loss_of(logits[:, :labels], self.train_truth[:, :labels]) + 0.1 / labels * weight.square().sum()
+            value = self._label_loss(logits, self.train_truth) + 0.1 / labels * weight.square().sum()
             if tags_weight:
                 value = value + tags_weight * LOSSES["bce"](logits[:, labels:], self.train_truth[:, labels:])
             value.backward()
@@ -231,7 +234,7 @@ class Run:
 
         def save(epoch: int, step: int) -> None:
             state = {
-                "recipe": dataclasses.asdict(recipe), "epoch": epoch, "step": step,
+                "recipe": dataclasses.asdict(recipe), "data": self.data, "epoch": epoch, "step": step,
                 "best": self.best, "history": self.history,
                 "network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
             }  # fmt: skip
@@ -247,7 +250,7 @@ class Run:
         self, average: AveragedModel, optimizer: torch.optim.Optimizer, epoch: int, first: int, save: Any
     ) -> None:
         recipe, network = self.recipe, self.network
-        steps, loss_of, labels = len(self.train_photos) // recipe.batch_size, LOSSES[recipe.loss], self.targets.labels
+        steps, labels = len(self.train_photos) // recipe.batch_size, self.targets.labels
         network.train()
         order = batches(len(self.train_photos), recipe.batch_size, _rng(recipe.seed, epoch))
         saved_at, shown = time.monotonic(), math.nan
@@ -264,7 +267,7 @@ class Run:
                 truth = self.train_truth[rows].to(self.device)
                 torch.manual_seed(_rng(recipe.seed, epoch, step, 1).initial_seed())  # dropout, drop-connect
                 logits = network(x)
-                loss = loss_of(logits[:, :labels], truth[:, :labels])
+                loss = self._label_loss(logits, truth)
                 if logits.shape[1] > labels:
                     loss = loss + recipe.user_tag_weight * LOSSES["bce"](logits[:, labels:], truth[:, labels:])
                 optimizer.zero_grad()
@@ -279,6 +282,14 @@ class Run:
                 if time.monotonic() - saved_at > SAVE_EVERY_S:
                     save(epoch, step + 1)
                     saved_at = time.monotonic()
+
+    def _label_loss(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """The recipe's loss of the public and of the strict labels: `cce` lets labels of one kind compete only."""
+        loss_of, public, labels = LOSSES[self.recipe.loss], len(self.targets.public), self.targets.labels
+        loss = loss_of(logits[:, :public], truth[:, :public]) * (public / labels)
+        if labels > public:
+            loss = loss + loss_of(logits[:, public:labels], truth[:, public:labels]) * (1 - public / labels)
+        return loss
 
     def _judge(self, network: nn.Module, *, epoch: int) -> None:
         """mAP on the calibration part; keeps the weights if they are the best so far."""
@@ -297,7 +308,8 @@ class Run:
         if entry["map"] > self.best:
             self.best = entry["map"]
             state = {
-                "recipe": dataclasses.asdict(self.recipe), "network": network.state_dict(), "history": self.history,
+                "recipe": dataclasses.asdict(self.recipe), "data": self.data,
+                "network": network.state_dict(), "history": self.history,
                 "labels": self.targets.public, "strict_labels": self.targets.strict,
                 "user_tags": self.targets.user_tags,
             }  # fmt: skip
@@ -317,6 +329,12 @@ class Run:
             for i in range(0, len(photos), 8)  # 8: larger batches are slower on a CPU
         ]
         return torch.cat(outputs).clone()
+
+
+def check_data(saved: dict[str, Any], *, dataset_digest: str, file: Path) -> None:
+    """Refuse weights that learnt from other photos, labels or parts: they may have seen what others must not."""
+    if saved["data"] != dataset_digest:
+        raise typer.BadParameter(f"{file} learnt from other data, {saved['data'][:12]}, not {dataset_digest[:12]}")
 
 
 def _frequent_tags(photos: list[datasets.Photo], count: int) -> tuple[str, ...]:
