@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from types import TracebackType
 from typing import Any
 
@@ -45,6 +45,11 @@ class Speed:
     processor_ms: float
     others_ms: float
     idle_ms: float
+
+
+def between(one: Speed, other: Speed) -> Speed:
+    """The mean of two measurements, for what was measured between them."""
+    return Speed(*(fmean(pair) for pair in zip(astuple(one), astuple(other), strict=True)))
 
 
 class RawLoop:

@@ -145,7 +145,7 @@ def test_an_exported_run_gives_in_torchscript_what_the_eager_network_gives(
     served = torch.logit(scores.double())
     slope = (served[1] - served[0]) / (logits[1] - logits[0])
     assert (slope > 0).all()
-    assert torch.allclose(scores.double(), (served[0] + slope * (logits - logits[0])).sigmoid(), atol=1e-4)
+    assert torch.allclose(scores.double(), (served[0] + slope * (logits - logits[0])).sigmoid(), atol=1e-3)
 
     seen = (bundle.path / "seen.txt").read_text().splitlines()
     assert len(seen) == sum(photo.split != "test" for photo in data.photos)

@@ -1,10 +1,10 @@
 """TagImage over gRPC beside the raw loop, measured in turns in the same run, and where the rest of the time goes.
 
-How to read it: "of raw" is photos/s through the server / photos/s of the raw loop just before it, the median of the
-rounds: what the server leaves of the machine, callers included, which share its cores. The second table splits the
-processor time of all cores by program, a photo; its rows add up to cores x 1000 / (photos/s). Its column "ours" holds
-on a busy machine too: what the loop costs, and what the server adds to it. The third is what a caller waits, split as
-the answers' trailing metadata says.
+How to read it: "of raw" is photos/s through the server / photos/s of the raw loop, the mean of just before and just
+after that server; the median of the rounds: what the server leaves of the machine, callers included, which share its
+cores. The second table splits the processor time of all cores by program, a photo; its rows add up to
+cores x 1000 / (photos/s). Its column "ours" holds on a busy machine too: what the loop costs, and what the server adds
+to it. The third is what a caller waits, split as the answers' trailing metadata says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from statistics import fmean
 
 from ..figures import Aim, Figure, Note, Row, latency, middle, shares
 from ..processor_time import PROGRAMS
-from ..raw_loop import Speed
+from ..raw_loop import Speed, between
 from ..scenario import Yielded
 from ..serving import Engine, NotServed
 from ..setup import Setup
@@ -35,7 +35,7 @@ _WAIT = "What a caller waits for, ms (means)"
 
 @dataclass
 class _Pairs:
-    """One engine at one number of callers, round by round, with the raw loop just before."""
+    """One engine at one number of callers, round by round, with the raw loop around it."""
 
     measured: list[Measured] = field(default_factory=list)
     raw: list[Speed] = field(default_factory=list)
@@ -52,15 +52,21 @@ def run(setup: Setup) -> Iterator[Yielded]:
     fastest = loop.fastest(setup.seconds)
     pairs = {(engine, callers): _Pairs() for engine in setup.engines for callers in CALLERS}
     missing: dict[Engine, str] = {}
+    setup.step("tag-image: raw loop")
+    before = loop.run(fastest, setup.seconds)
     for number in range(1, setup.rounds + 1):
         for engine in setup.engines:
             if engine not in missing:
-                setup.step(f"round {number} of {setup.rounds}: raw loop")
-                raw = loop.run(fastest, setup.seconds)
                 try:
-                    _measure(setup, engine, raw, pairs, f"round {number} of {setup.rounds}")
+                    _measure(setup, engine, pairs, f"round {number} of {setup.rounds}")
                 except NotServed as err:
                     missing[engine] = str(err)
+                    continue
+                setup.step(f"round {number} of {setup.rounds}: raw loop")
+                after = loop.run(fastest, setup.seconds)
+                for callers in CALLERS:
+                    pairs[engine, callers].raw.append(between(before, after))
+                before = after
     for engine, why in missing.items():
         yield Row(_SPEED, engine.name, not_measured=why)
     there = {key: pair for key, pair in pairs.items() if pair.measured}
@@ -81,13 +87,12 @@ def run(setup: Setup) -> Iterator[Yielded]:
         yield Aim(f"TagImage through {engine.name} at {_AIM_CALLERS} callers, share of the raw loop", _AIM, share)
 
 
-def _measure(setup: Setup, engine: Engine, raw: Speed, pairs: dict[tuple[Engine, int], _Pairs], said: str) -> None:
+def _measure(setup: Setup, engine: Engine, pairs: dict[tuple[Engine, int], _Pairs], said: str) -> None:
     with setup.served(engine) as (serving, client):
         for callers in CALLERS:
             setup.step(f"{said}: {serving.engine}, {_callers(callers)}")
             pair = pairs[engine, callers]
             pair.measured.append(measure(serving, client, callers=callers, seconds=setup.seconds))
-            pair.raw.append(raw)
 
 
 def _name(engine: Engine, callers: int) -> str:
