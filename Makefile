@@ -48,8 +48,10 @@ lock: $(VENV)/.dev ## resolve requirements/*.in anew into hash-locked *.txt
 train: $(VENV)/.train ## train a tagger on the photos of DATA=folder
 	@test -n "$(DATA)" || { echo "make train DATA=folder: the folder of MIRFlickr-25k, see docs/training.md" >&2; exit 2; }
 	$(BIN)/tagwright-train prepare "$(DATA)" --out runs/dataset.json
-	$(BIN)/tagwright-train train runs/dataset.json --out runs/tagger $(ARGS)
-	$(BIN)/tagwright-train export runs/tagger runs/dataset.json --out runs/model_repository/tagger
+	$(BIN)/tagwright-train train runs/dataset.json --out runs/tagger-1 $(ARGS)
+	$(BIN)/tagwright-train train runs/dataset.json --out runs/tagger-2 --start-from runs/tagger-1 \
+		--train-size 192 --serve-size 224 --epochs 3 --rate 2e-4 --seed 2 $(ARGS)
+	$(BIN)/tagwright-train export runs/tagger-2 runs/dataset.json --out runs/model_repository/tagger
 
 evaluate: $(VENV)/.train ## measure the committed models on the photos of DATA=folder
 	@test -n "$(DATA)" || { echo "make evaluate DATA=folder: the folder of MIRFlickr-25k, see docs/training.md" >&2; exit 2; }

@@ -1,21 +1,22 @@
 """`tagwright-train agree`: how far a model's tags of full-size photos agree with those of the same photos made small.
 
 Training photos are 128-pixel centre crops; people send full frames. This makes every photo of a folder what a training
-photo is (centre square, 128 pixels, JPEG quality 90) and compares the two answers. It needs no annotations.
+photo is (centre square, 128 pixels, JPEG quality 90) and compares the two answers. Beside the frame as it is served
+(its centre square) it tries what else could be made of it. It needs no annotations.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 
@@ -49,21 +50,23 @@ def command(
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
         raise stop(console, f"{folder} has no photos")
-    full, small = [], []
-    for path in paths:
-        try:
-            full.append(path.read_bytes())
-            small.append(as_training_photo(full[-1]))
-        except (ImageRejected, OSError) as err:
-            raise stop(console, f"{path}: {err}") from err
-    figures = agreement(bundle, *(scoring.scores_of(bundle, photos) for photos in (full, small)))
-    table = Table("figure", "value", title=f"{len(paths)} photos, full size against {TRAINING_PHOTO.size} pixels")
-    for name, value in figures.items():
-        table.add_row(name.replace("_", " "), f"{value:.3f}")
+    try:
+        full = [path.read_bytes() for path in paths]
+        reference = scoring.scores_of(bundle, [as_training_photo(data) for data in full])
+        figures = {
+            name: agreement(bundle, scoring.scores_of(bundle, [frame(data) for data in full]), reference)
+            for name, frame in FRAMES.items()
+        }
+    except (ImageRejected, OSError) as err:
+        raise stop(console, f"{folder}: {err}") from err
+    table = Table("the full-size photo", title=f"{len(paths)} photos, full size against {TRAINING_PHOTO.size} pixels")
+    for column in figures["centre square, as served"]:
+        table.add_column(column.replace("_", " "), justify="right")
+    for name, row in figures.items():
+        table.add_row(name, *(f"{value:.3f}" for value in row.values()))
     Console().print(table)
-    write_atomically(
-        out, (json.dumps({"photos": len(paths), "model": bundle.digest, **figures}, indent=1) + "\n").encode()
-    )
+    document = {"photos": len(paths), "model": bundle.digest, "frames": figures}
+    write_atomically(out, (json.dumps(document, indent=1) + "\n").encode())
 
 
 def as_training_photo(data: bytes) -> bytes:
@@ -71,6 +74,29 @@ def as_training_photo(data: bytes) -> bytes:
     file = io.BytesIO()
     Image.fromarray(square(data, TRAINING_PHOTO)).save(file, "JPEG", quality=TRAINING_QUALITY)
     return file.getvalue()
+
+
+def _squashed(data: bytes) -> bytes:
+    photo = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    return _png(photo.resize((TRAINING_PHOTO.size, TRAINING_PHOTO.size), Image.Resampling.BICUBIC))
+
+
+def _letterboxed(data: bytes) -> bytes:
+    photo = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    return _png(ImageOps.pad(photo, (TRAINING_PHOTO.size, TRAINING_PHOTO.size), Image.Resampling.BICUBIC))
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+FRAMES: Mapping[str, Callable[[bytes], bytes]] = {
+    "centre square, as served": bytes,
+    "whole frame, squashed": _squashed,
+    "whole frame, letterboxed": _letterboxed,
+}
 
 
 def agreement(bundle: Bundle, one: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, float]:

@@ -45,7 +45,7 @@ class Recipe:
     start_from: str = ""  # folder of a run whose best weights this one goes on from; empty: ImageNet's
     photo_size: int = 128  # side of the stored square
     train_size: int = 160  # side the network trains at
-    serve_size: int = 224  # side the network serves at; larger, since crops make things look larger in training
+    serve_size: int = 192  # side the network serves at; larger, since crops make things look larger in training
     loss: str = "bce"
     epochs: int = 6  # 0: only the linear head on frozen features
     batch_size: int = 32
@@ -55,7 +55,7 @@ class Recipe:
     average_decay: float = 0.998  # of the weights' moving average, which is what is kept
     frozen_blocks: int = 3  # of 16: edges and colours are the same everywhere, and cost most of the time
     user_tags: int = 400  # the most frequent ones become auxiliary targets
-    user_tag_weight: float = 0.3
+    user_tag_weight: float = 2.0
     patience: int = 3  # epochs without gain before stopping
     seed: int = 1
 
