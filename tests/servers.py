@@ -123,7 +123,7 @@ class FakeDecoded:
 
 
 class FakeDecoder:
-    """Decodes `b"50"` to a square of 50s, and counts what was asked of it."""
+    """Decodes `b"50"`, or that and blanks, to a square of 50s, and counts what was asked of it."""
 
     def __init__(self) -> None:
         self.latch = Latch()
@@ -152,7 +152,7 @@ class FakeJob:
         if self._decoder.error is not None:
             raise self._decoder.error
         self._decoder.before_result()
-        return FakeDecoded(FakePhoto(np.full((self._size, self._size, 3), int(self._data), np.uint8)))
+        return FakeDecoded(FakePhoto(np.full((self._size, self._size, 3), int(self._data.strip()), np.uint8)))
 
     def cancel(self) -> None:
         self._dropped = True

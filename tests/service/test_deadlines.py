@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import photos as pictures
 import pytest
+from numpy.typing import NDArray
 from servers import PATIENCE_S, FakeBackend, FakeClock, FakeDecoder, Running, failure_of, photo, photos, running
+
+from tagwright_server.domain.capacity import Capacity
+from tagwright_server.domain.deadline import CallerGone, Deadline
+from tagwright_server.domain.models import Models
+from tagwright_server.domain.tagging import PhotoRequest, Tagger
+from tagwright_server.domain.tags import TaggingOptions
+from tagwright_server.errors import DeadlineExceeded
+from tagwright_server.inference.backend import Prediction
+from tagwright_server.inference.bundle import Bundle, load_bundles
 
 
 def test_time_that_ran_out_before_decoding_means_no_decoding(
@@ -98,6 +109,37 @@ def test_a_caller_who_hangs_up_before_inference_gets_none(
     assert hung_up.wait(PATIENCE_S)
     assert steered.tagging.TagImage(photo(b"60")).tags.tags
     assert backend.batches == [1]
+
+
+@pytest.mark.parametrize("n", [9, 64])
+@pytest.mark.parametrize(("ends", "raised"), [("gone", CallerGone), ("late", DeadlineExceeded)])
+def test_nobody_waiting_after_the_first_chunk_means_no_further_one(
+    repository: Path, decoder: FakeDecoder, n: int, ends: str, raised: type[Exception]
+) -> None:
+    clock = FakeClock()
+    deadline = Deadline(60.0, clock)
+
+    class EndsMeanwhile(FakeBackend):
+        def infer(self, model: Bundle, pixels: NDArray[np.uint8], *, timeout_s: float) -> Prediction:
+            if ends == "gone":
+                deadline.hang_up()
+            else:
+                clock.time_s += 60.0
+            return super().infer(model, pixels, timeout_s=timeout_s)
+
+    backend, room = EndsMeanwhile(), Capacity(64, "photos")
+    models = Models(load_bundles(repository), default="tagger")
+    tagger = Tagger(models=models, backend=backend, decoder=decoder, photos=room, clock=clock)
+    with pytest.raises(raised):
+        tagger.tag_many([PhotoRequest(b"50", TaggingOptions())] * n, deadline)
+    assert backend.batches == [8]
+    assert room.held == 0
+
+
+def test_photos_of_many_chunks_come_back_in_their_order(steered: Running, backend: FakeBackend) -> None:
+    results = steered.tagging.TagImages(photos(*[photo(b"%d" % (30 + n), min_score=0.0) for n in range(20)])).results
+    assert [round(result.tags.tags[0].score * 100) for result in results] == list(range(30, 50))
+    assert backend.batches == [8, 8, 4]
 
 
 @contextmanager

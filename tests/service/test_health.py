@@ -89,6 +89,22 @@ def test_health_answers_while_every_thread_is_busy_and_calls_are_refused(
         assert codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == 24
 
 
+def test_a_flood_is_refused_with_details_and_health_answers_in_it(
+    repository: Path, backend: FakeBackend, decoder: FakeDecoder
+) -> None:
+    with running(repository, backend=backend, decoder=decoder, calls_max=1, streams_max=1_000) as server:
+        decoder.latch.close()
+        held = server.tagging.TagImage.future(photo(b"50"))
+        decoder.latch.await_arrivals()
+        flood = [server.tagging.TagImage.future(photo(b"50")) for _ in range(400)]
+        assert [server.health() for _ in range(20)] == [SERVING] * 20
+        for call in flood:
+            failure = failure_of(call.result)
+            assert (failure.code, failure.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        decoder.latch.open()
+        assert held.result(timeout=PATIENCE_S).tags.tags
+
+
 def test_who_watches_does_not_hold_up_a_stop(repository: Path, backend: FakeBackend, decoder: FakeDecoder) -> None:
     with running(repository, backend=backend, decoder=decoder, stop_drain_s=PATIENCE_S) as server:
         said = _watch(server, "")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import photos as pictures
 import psutil
 import pytest
-from servers import FakeBackend, FakeDecoder, Running, failure_in, failure_of, photo, photos
+from servers import PATIENCE_S, FakeBackend, FakeDecoder, Running, failure_in, failure_of, photo, photos, running
 
 from tagwright.v1 import tagging_service_pb2 as pb
 
 MIB = 1024 * 1024
+SMALL: dict[str, Any] = {
+    "photo_bytes_max": 60_000,
+    "request_overhead_bytes_max": 4_096,
+    "batch_bytes_max": 65_536,
+    "request_bytes_in_progress_max": 65_536,
+}
 NO_MESSAGES = {
     "half a varint": b"\xff",
     "no length": b"\x0a",
@@ -56,6 +64,39 @@ def test_an_oversized_photo_in_a_batch_fails_alone(server: Running) -> None:
 def test_a_photo_of_the_largest_size_reaches_the_decoder(server: Running) -> None:
     largest = pictures.jpeg() + bytes(20 * MIB - len(pictures.jpeg()))  # what follows a photo in its file is ignored
     assert server.tagging.TagImage(photo(largest)).tags.model_version == "tagger@1"
+
+
+def test_requests_are_held_by_their_bytes_until_they_are_answered(
+    repository: Path, backend: FakeBackend, decoder: FakeDecoder
+) -> None:
+    large, half = photo(b"50".ljust(50_000)), photo(b"50".ljust(32_000))
+    with running(repository, backend=backend, decoder=decoder, **SMALL) as server:
+        backend.latch.close()
+        held = server.tagging.TagImage.future(half)
+        backend.latch.await_arrivals()
+        for _ in range(3):  # what is refused holds nothing
+            failure = failure_of(server.tagging.TagImage, large)
+            assert (failure.code, failure.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert "65,536 bytes of requests" in failure.text
+            assert failure.retry.retry_delay.ToMilliseconds() == 1000
+        also_held = server.tagging.TagImage.future(half)
+        backend.latch.await_arrivals()
+        backend.latch.open()
+        assert held.result(timeout=PATIENCE_S).tags.tags
+        assert also_held.result(timeout=PATIENCE_S).tags.tags
+        _once_there_is_room(server, large)
+
+
+def test_what_is_too_large_for_ever_is_not_told_to_come_back(
+    repository: Path, backend: FakeBackend, decoder: FakeDecoder
+) -> None:
+    with running(repository, backend=backend, decoder=decoder, **SMALL) as server:
+        backend.latch.close()
+        held = server.tagging.TagImage.future(photo(b"50".ljust(50_000)))
+        backend.latch.await_arrivals()
+        assert failure_of(server.tagging.TagImage, photo(bytes(60_001))).info.reason == "IMAGE_REJECTED"
+        backend.latch.open()
+        assert held.result(timeout=PATIENCE_S).tags.tags
 
 
 @pytest.mark.parametrize("_attempt", range(5))
@@ -123,6 +164,18 @@ def test_a_field_from_the_future_is_ignored(steered: Running, backend: FakeBacke
         photo(b"50").SerializeToString() + b"\xf8\x07\x01" + b"\xfa\x07\x03abc" + b"\xfd\x07abcd" + b"\xf9\x07abcdefgh"
     )
     assert pb.TagImageResponse.FromString(steered.send_raw("TagImage", request)).tags.model_version == "tagger@1"
+
+
+def _once_there_is_room(server: Running, request: pb.TagImageRequest) -> None:
+    """Tag: a caller has its answer a moment before the server has put the request away."""
+    waiting = threading.Event()
+    for _ in range(400):
+        call = server.tagging.TagImage.future(request, timeout=PATIENCE_S)
+        if call.code() == grpc.StatusCode.OK:
+            return
+        assert call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        waiting.wait(0.05)
+    raise AssertionError("the bytes are still held")
 
 
 def _varint(number: int) -> bytes:

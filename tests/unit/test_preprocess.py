@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -77,6 +79,18 @@ def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
     ramp = np.tile(np.linspace(0, 65535, 32).astype(np.uint16), (32, 1))
     result = pixels(square(Image.fromarray(ramp), SMALL))[:, :, 0]
     assert np.abs(result[0] - np.linspace(0, 255, 32)).max() <= 1
+
+
+@pytest.mark.parametrize("clear", [0, 255, 30_000, 30_001, 65_535])
+def test_one_transparent_grey_of_sixteen_bits_becomes_white_and_the_others_stay(clear: int) -> None:
+    samples = np.repeat(np.array([1_000, 30_000, 30_001, 60_000], np.uint16), 8)  # two of them are one grey in 8 bits
+    samples[:4] = clear
+    file = BytesIO()
+    Image.fromarray(np.tile(samples, (32, 1))).save(file, "PNG", transparency=clear)
+    with Image.open(file) as photo:
+        assert (photo.mode, photo.info["transparency"]) == ("I;16", clear)
+        result = pixels(square(photo, SMALL))[:, :, 0]
+    assert np.abs(result[0] - np.where(samples == clear, 255, samples / 257)).max() <= 1
 
 
 def test_the_manifest_reads_back_what_was_written() -> None:

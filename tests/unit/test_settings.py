@@ -134,14 +134,26 @@ def test_other_engines_are_refused(engine: str) -> None:
         ("photos_max", "63"),
         ("log_level", "loud"),
         ("stop_drain_s", "-1"),
+        ("batch_bytes_max", "2GiB"),  # grpc's own options are C ints
+        ("metadata_bytes_max", "2147483648"),
+        ("request_bytes_in_progress_max", "0"),
+        ("health_interval_s", "2.1"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_by_the_settings_names(name: str, value: str) -> None:
     assert f"{name} ({flag(name)}, TAGWRIGHT_{name.upper()}): " in _refusal(f"{flag(name)}={value}")
 
 
+def test_the_largest_sizes_that_grpc_takes_are_taken() -> None:
+    most = str(2**31 - 1)
+    flags = ["--batch-bytes-max", "--metadata-bytes-max", "--request-bytes-in-progress-max"]
+    settings = load([f"{flag}={most}" for flag in flags])
+    assert settings.batch_bytes_max == settings.metadata_bytes_max == 2**31 - 1
+
+
 def test_limits_that_contradict_each_other_are_refused() -> None:
     assert "batch_bytes_max must hold a photo" in _refusal("--photo-bytes-max", "64MiB")
+    assert "request_bytes_in_progress_max must hold a request" in _refusal("--request-bytes-in-progress-max", "63MiB")
 
 
 def test_an_unknown_key_in_the_file_is_refused_by_name(tmp_path: Path) -> None:

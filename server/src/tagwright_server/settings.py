@@ -32,9 +32,11 @@ _MIB = 1024 * 1024
 
 _Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 _Pause = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
+_Interval = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]  # health says within seconds what is so
 _Pixels = Annotated[int, Field(ge=1, le=1_000_000_000)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _Bytes = Annotated[ByteSize, Field(ge=1024, le=1 << 40)]
+_GrpcBytes = Annotated[ByteSize, Field(ge=1024, le=(1 << 31) - 1)]  # grpc's options are C ints
 
 
 def _setting(default: Any, description: str, *, group: str, kind: str) -> Any:
@@ -96,13 +98,21 @@ class Settings(BaseSettings):
         500, "A decoding worker is replaced by a fresh one after this many photos.", group="Photos", kind="COUNT"
     )
 
-    batch_bytes_max: _Bytes = _setting(
+    batch_bytes_max: _GrpcBytes = _setting(
         ByteSize(64 * _MIB), "Largest request message; in effect, of TagImages.", group="Calls", kind="SIZE"
+    )
+    request_bytes_in_progress_max: _Bytes = _setting(
+        ByteSize(512 * _MIB),
+        "Request messages in memory at once, over all calls, by their length; more are refused with OVERLOADED.",
+        group="Calls",
+        kind="SIZE",
     )
     request_overhead_bytes_max: _Bytes = _setting(
         ByteSize(_MIB), "Largest part of a request that is not photos.", group="Calls", kind="SIZE"
     )
-    metadata_bytes_max: _Bytes = _setting(ByteSize(8 * 1024), "Largest metadata of a call.", group="Calls", kind="SIZE")
+    metadata_bytes_max: _GrpcBytes = _setting(
+        ByteSize(8 * 1024), "Largest metadata of a call.", group="Calls", kind="SIZE"
+    )
     calls_max: Annotated[int, Field(ge=1, le=4096)] = _setting(
         64, "Calls in progress at once; more are refused with OVERLOADED.", group="Calls", kind="COUNT"
     )
@@ -144,7 +154,7 @@ class Settings(BaseSettings):
         20.0, "Clients that probe more often than this are disconnected.", group="Connections", kind="SECONDS"
     )
 
-    health_interval_s: _Seconds = _setting(
+    health_interval_s: _Interval = _setting(
         0.5,
         "How often the health service looks whether the models answer.",
         group="Starting and stopping",
@@ -181,6 +191,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "batch_bytes_max must hold a photo: photo_bytes_max and request_overhead_bytes_max together"
             )
+        if self.request_bytes_in_progress_max < self.batch_bytes_max:
+            raise ValueError("request_bytes_in_progress_max must hold a request: batch_bytes_max")
         return self
 
 

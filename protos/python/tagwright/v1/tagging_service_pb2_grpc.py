@@ -28,7 +28,7 @@ if _version_not_supported:
 class TaggingServiceStub(object):
     """TaggingService looks at photos and says which tags fit them.
 
-    Every answer names the model that made it. The trailing metadata of every tagging call carries where the
+    Every answer names the model that made it. The trailing metadata of every answer carries where the
     time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
     """
 
@@ -58,7 +58,7 @@ class TaggingServiceStub(object):
 class TaggingServiceServicer(object):
     """TaggingService looks at photos and says which tags fit them.
 
-    Every answer names the model that made it. The trailing metadata of every tagging call carries where the
+    Every answer names the model that made it. The trailing metadata of every answer carries where the
     time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
     """
 
@@ -120,7 +120,7 @@ def add_TaggingServiceServicer_to_server(servicer, server):
 class TaggingService(object):
     """TaggingService looks at photos and says which tags fit them.
 
-    Every answer names the model that made it. The trailing metadata of every tagging call carries where the
+    Every answer names the model that made it. The trailing metadata of every answer carries where the
     time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
     """
 

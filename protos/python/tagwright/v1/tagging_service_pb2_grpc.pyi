@@ -76,7 +76,7 @@ _TaggingServiceListModelsType = typing_extensions.TypeVar(
 class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingServiceTagImagesType, _TaggingServiceListModelsType]):
     """TaggingService looks at photos and says which tags fit them.
 
-    Every answer names the model that made it. The trailing metadata of every tagging call carries where the
+    Every answer names the model that made it. The trailing metadata of every answer carries where the
     time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
     """
 
@@ -150,7 +150,7 @@ TaggingServiceAsyncStub: typing_extensions.TypeAlias = TaggingServiceStub[
 class TaggingServiceServicer(metaclass=abc.ABCMeta):
     """TaggingService looks at photos and says which tags fit them.
 
-    Every answer names the model that made it. The trailing metadata of every tagging call carries where the
+    Every answer names the model that made it. The trailing metadata of every answer carries where the
     time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
     """
 

@@ -10,7 +10,7 @@ from tagwright_server.errors import Overloaded
 
 
 class Capacity:
-    """Room for `limit` things of one kind, such as calls or photos."""
+    """Room for `limit` things of one kind, such as calls or photos, or for an amount, such as bytes."""
 
     def __init__(self, limit: int, things: str, *, retry_after_s: float = 1.0) -> None:
         self._limit = limit
@@ -26,11 +26,11 @@ class Capacity:
 
     @contextmanager
     def hold(self, n: int = 1) -> Iterator[None]:
-        """Take room for `n` as long as the block runs; raises Overloaded where there is none."""
+        """Take room for `n` of them, none or more, while the block runs; raises Overloaded where there is none."""
         with self._lock:
             if self._held + n > self._limit:
                 raise Overloaded(
-                    f"the server is at its limit of {self._limit} {self._things} at once",
+                    f"the server is at its limit of {self._limit:,} {self._things} at once",
                     retry_after_s=self._retry_after_s,
                 )
             self._held += n

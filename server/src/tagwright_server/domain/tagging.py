@@ -1,7 +1,7 @@
 """One photo or many to their tags: decode, run the model, choose. The use case that everything else stands around.
 
 Promises: a photo's own fault is that photo's alone; what concerns all photos ends the call. Nothing is begun for a
-caller who has hung up or whose time has run out.
+caller who has hung up or whose time has run out: that is looked at before each run of the network.
 """
 
 from __future__ import annotations
@@ -191,17 +191,19 @@ class _Batch:
     def _infer(self, photos: dict[int, Photo], backend: Backend, deadline: Deadline) -> tuple[float, float]:
         queue_s = inference_s = 0.0
         for model in {id(self._chosen[index]): self._chosen[index] for index in photos}.values():
-            deadline.check("the model looked at the photo")
             indices = [index for index in photos if self._chosen[index] is model]
-            pixels = [photos[index].pixels for index in indices]
-            stacked = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
-            prediction = backend.infer(model, stacked, timeout_s=deadline.remaining_s())
-            queue_s += prediction.queue_s
-            inference_s += prediction.inference_s
-            for row, index in enumerate(indices):
-                self._results[index] = self._image_tags(
-                    index, photos[index], prediction.scores[row], prediction.embedding[row]
-                )
+            for start in range(0, len(indices), model.max_batch_size):  # one run of the network, then look again
+                chunk = indices[start : start + model.max_batch_size]
+                deadline.check("the model looked at the photo")
+                pixels = [photos[index].pixels for index in chunk]
+                stacked = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
+                prediction = backend.infer(model, stacked, timeout_s=deadline.remaining_s())
+                queue_s += prediction.queue_s
+                inference_s += prediction.inference_s
+                for row, index in enumerate(chunk):
+                    self._results[index] = self._image_tags(
+                        index, photos[index], prediction.scores[row], prediction.embedding[row]
+                    )
         return queue_s, inference_s
 
     def _image_tags(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 CROPS = ("center-square",)
 FILTERS = {  # all of them antialiased: their support grows with the reduction
@@ -73,11 +73,23 @@ def square(photo: Image.Image, preprocessing: Preprocessing) -> Image.Image:
 
 
 def _resizable(photo: Image.Image) -> Image.Image:
+    if photo.mode.startswith("I"):  # 16 bits a sample: Pillow's own conversion clips instead of scaling
+        return _eight_bits(photo)
     if photo.has_transparency_data:  # an alpha band, or a colour or palette entry declared transparent
         return photo if photo.mode in _RESIZABLE else photo.convert("RGBA")
-    if photo.mode.startswith("I"):  # 16 bits a sample: Pillow's own conversion clips instead of scaling
-        return photo.convert("I").point(lambda sample: sample * (1 / 257)).convert("L")
     return photo if photo.mode in _RESIZABLE else photo.convert("RGB")
+
+
+def _eight_bits(photo: Image.Image) -> Image.Image:
+    samples = photo.convert("I")
+    clear = samples.info.pop("transparency", None)  # of 65536 greys, the one that is transparent (PNG's tRNS)
+    grey = samples.point(lambda sample: sample * (1 / 257)).convert("L")
+    if clear is None:
+        return grey
+    above = samples.point(lambda sample: sample * 1 - clear).convert("L")  # here the clipping is what we want:
+    below = samples.point(lambda sample: sample * -1 + clear).convert("L")  # both are 0 for that grey alone
+    alpha = ImageChops.lighter(above, below).point([0] + [255] * 255)
+    return Image.merge("LA", (grey, alpha))
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

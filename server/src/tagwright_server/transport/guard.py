@@ -2,7 +2,7 @@
 
 Promises: no exception's text, no path and no traceback reaches a caller, except the safe text of a domain error. A call
 over capacity is refused before its message is read. A slow upload holds one of `calls_max` places, no longer than
-`call_timeout_s`, and none of the machine's work.
+`call_timeout_s`, and none of the machine's work. A message that has come holds its length in bytes until its answer.
 
 For that, our unary methods are registered as methods that read a stream of one message: grpc hands over the call at
 once, and the message is received, measured and parsed here instead of inside grpc (which answers bytes it cannot parse
@@ -30,12 +30,14 @@ from tagwright_server.transport import call as calls
 from tagwright_server.transport import wire
 from tagwright_server.transport.call import Call
 from tagwright_server.transport.health import HealthCalls
+from tagwright_server.transport.reflection import ReflectionCalls
 from tagwright_server.transport.status import internal, to_status
 
 log = logging.getLogger(__name__)
 
 _OURS = "/tagwright."
 _HEALTH = "/grpc.health."
+_REFLECTION = "/grpc.reflection."
 _CHECKS: Mapping[str, Callable[[bytes, wire.SizeLimits], None]] = {
     "/tagwright.v1.TaggingService/TagImage": wire.check_photo,
     "/tagwright.v1.TaggingService/TagImages": wire.check_photos,
@@ -43,22 +45,26 @@ _CHECKS: Mapping[str, Callable[[bytes, wire.SizeLimits], None]] = {
 
 
 class Guard(grpc.ServerInterceptor):
-    """Wraps our methods and those of the health service; others are left as they are."""
+    """Wraps our methods and those of the health and reflection services; others are left as they are."""
 
     def __init__(
         self,
         *,
         capacity: Capacity,
+        message_bytes: Capacity,
         sizes: wire.SizeLimits,
         call_timeout_s: float,
         clock: Clock,
         health: HealthCalls,
+        reflection: ReflectionCalls,
     ) -> None:
         self._capacity = capacity
+        self._message_bytes = message_bytes
         self._sizes = sizes
         self._call_timeout_s = call_timeout_s
         self._clock = clock
         self._health = health
+        self._reflection = reflection
         self._receiving: dict[Deadline, grpc.ServicerContext] = {}
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
@@ -88,6 +94,8 @@ class Guard(grpc.ServerInterceptor):
     def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         if method.startswith(_HEALTH):
             return self._health.wrap(handler)
+        if method.startswith(_REFLECTION):
+            return self._reflection.wrap(handler)
         if not method.startswith(_OURS):
             return handler
         if handler.request_streaming or handler.response_streaming:
@@ -102,14 +110,15 @@ class Guard(grpc.ServerInterceptor):
                 if not context.add_callback(call.deadline.hang_up):
                     raise CallerGone
                 message = self._receive(messages, context, call.deadline)
-                check(message, self._sizes)
-                request = _parsed(message, parse)
-                del message  # a photo is in memory once, not twice
-                calls.begin(call)
-                call.deadline.check("the call was begun")
-                response = method_of_service(request, context)
-                context.set_trailing_metadata(calls.trailing_metadata(call))
-                return response
+                check(message, self._sizes)  # first: what is too large for ever must not be told to come back
+                with self._message_bytes.hold(len(message)):
+                    request = _parsed(message, parse)
+                    del message  # parsing copied it, and converting copies the photos once more: two, not three
+                    calls.begin(call)
+                    call.deadline.check("the call was begun")
+                    response = method_of_service(request, context)
+                    context.set_trailing_metadata(calls.trailing_metadata(call))
+                    return response
 
         def guarded(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             begun_s = self._clock.monotonic_s()

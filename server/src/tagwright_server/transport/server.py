@@ -24,12 +24,16 @@ from tagwright_server.errors import StartupError
 from tagwright_server.settings import Settings
 from tagwright_server.transport.guard import Guard
 from tagwright_server.transport.health import TAGGING, Health, HealthCalls
+from tagwright_server.transport.reflection import ReflectionCalls
 from tagwright_server.transport.tagging import TaggingService
 from tagwright_server.transport.wire import SizeLimits
 
 _REFUSING_THREADS = 8
 _HEALTH_THREADS = 2
-_UNBOUNDED = 4  # times calls_max: where grpc itself refuses, without details, should our own threads not keep up
+_REFLECTION_THREADS = 2
+# Where grpc itself refuses, health too and without details. So it is more than can pile up while our own threads refuse
+# the rest, some thousand a second: 64 connections with all of their 256 streams.
+_MOST_CALLS = 16_384
 
 
 class Server:
@@ -47,18 +51,21 @@ class Server:
         self._settings = settings
         self._health_threads = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._health_calls = HealthCalls(self._health_threads)
+        self._reflection_threads = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
         guard = Guard(
             capacity=Capacity(settings.calls_max, "calls"),
+            message_bytes=Capacity(settings.request_bytes_in_progress_max, "bytes of requests"),
             sizes=SizeLimits(settings.photo_bytes_max, settings.request_overhead_bytes_max),
             call_timeout_s=settings.call_timeout_s,
             clock=clock,
             health=self._health_calls,
+            reflection=ReflectionCalls(self._reflection_threads),
         )
         self._grpc = grpc.server(
             ThreadPoolExecutor(settings.calls_max + _REFUSING_THREADS, thread_name_prefix="call"),
             interceptors=[guard],
             options=_options(settings),
-            maximum_concurrent_rpcs=settings.calls_max * _UNBOUNDED,
+            maximum_concurrent_rpcs=_MOST_CALLS,
         )
         add_TaggingServiceServicer_to_server(service, self._grpc)
         self._health = Health(
@@ -84,6 +91,7 @@ class Server:
         stopped.wait()
         self._health.stop()
         self._health_threads.shutdown()
+        self._reflection_threads.shutdown()
 
 
 def _bind(server: grpc.Server, address: Address) -> Address:
