@@ -12,8 +12,9 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import serialize_byte_tensor
 
-from tagwright_server.inference.bundle import Bundle
+from tagwright_server.inference.bundle import Bundle, canary_pixels
 from tagwright_server.inference.triton_files import DIGEST, EMBEDDING, INPUT, SCORES
 
 Outputs = dict[str, NDArray[Any]]
@@ -26,10 +27,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.bundle = bundle
         self.lie: Callable[[Outputs], Outputs] = lambda outputs: outputs
         self.refuse: tuple[grpc.StatusCode, str] | None = None
+        self.refuse_canary: tuple[grpc.StatusCode, str] | None = None  # and nothing else
         self.hang: threading.Event | None = None  # answers once it is set
         self.label_count = len(bundle.labels)
         self.digest = bundle.digest
         self.calls = 0
+        self.canaries_refused = 0
+        self._canary = canary_pixels(bundle.size).tobytes()
 
     def truth(self, n: int) -> Outputs:
         embedding = np.zeros((n, self.bundle.embedding_size), dtype=np.float32)
@@ -63,11 +67,15 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             self.hang.wait()
         if self.refuse is not None:
             context.abort(*self.refuse)
+        if self.refuse_canary is not None and request.raw_input_contents[0] == self._canary:
+            self.canaries_refused += 1
+            context.abort(*self.refuse_canary)
         response = service_pb2.ModelInferResponse(model_name=request.model_name, model_version=request.model_version)
         for name, output in self.lie(self.truth(request.inputs[0].shape[0])).items():
-            datatype = "FP32" if output.dtype == np.float32 else "FP64"
+            datatype = {"O": "BYTES", "S": "BYTES"}.get(output.dtype.kind, f"FP{8 * output.dtype.itemsize}")
             response.outputs.add(name=name, datatype=datatype, shape=output.shape)
-            response.raw_output_contents.append(output.tobytes())
+            readable = serialize_byte_tensor(output).item() if output.dtype.kind == "O" else output.tobytes()
+            response.raw_output_contents.append(readable)
         return response
 
 

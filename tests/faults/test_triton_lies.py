@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import bundles
@@ -16,11 +18,11 @@ from fake_triton import FakeTriton, Outputs, served
 from numpy.typing import NDArray
 from tritons import Readiness
 
-from tagwright_server.errors import DeadlineExceeded, ModelUnavailable, Overloaded, StartupError
-from tagwright_server.inference.bundle import Bundle
+from tagwright_server.errors import DeadlineExceeded, ModelUnavailable, Overloaded, StartupError, TagwrightError
+from tagwright_server.inference.bundle import Bundle, load_bundle
 from tagwright_server.inference.supervisor import Pace
 from tagwright_server.inference.triton import TritonBackend
-from tagwright_server.inference.triton_files import EMBEDDING, SCORES
+from tagwright_server.inference.triton_files import EMBEDDING, SCORES, SECONDS
 
 PACE = Pace(canary_every_s=0.05, canary_timeout_s=0.5)
 PHOTO: NDArray[np.uint8] = np.zeros((1, 32, 32, 3), np.uint8)
@@ -49,7 +51,60 @@ LIES: dict[str, Callable[[Outputs], Outputs]] = {
     "an embedding of no length": lambda outputs: outputs | {EMBEDDING: outputs[EMBEDDING] * 0},
     "an output missing": lambda outputs: {SCORES: outputs[SCORES]},
     "nothing": lambda outputs: {},
+    "bytes that are no strings": lambda outputs: outputs | {SCORES: np.full(outputs[SCORES].shape, b"x", "S1")},
+    "strings for seconds": lambda outputs: outputs | {SECONDS: np.full((len(outputs[SCORES]), 1), b"fast", object)},
 }
+
+
+QUEUE_FULL = (grpc.StatusCode.UNAVAILABLE, "[request id: <id_unknown>] Exceeds maximum queue size")
+
+
+class Ours:
+    """A Triton that counts as our own: one start of the fake."""
+
+    id = "fake"
+
+    def __init__(self, address: str, started: list[Ours]) -> None:
+        self.address = address
+        self.error: Exception | None = None
+        self.stopped = False
+        started.append(self)
+
+    def alive(self) -> bool:
+        if self.error is not None:
+            raise self.error
+        return not self.stopped
+
+    def last_error(self) -> str:
+        return "stopped"
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@contextmanager
+def asking(backend: TritonBackend, model: Bundle) -> Iterator[Counter[str]]:
+    """Ask without pause meanwhile, and count what came of it."""
+    outcomes: Counter[str] = Counter()
+    begun, over = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                outcomes[type(backend.infer(model, PHOTO, timeout_s=5)).__name__] += 1
+            except TagwrightError as err:
+                outcomes[type(err).__name__] += 1
+                over.wait(0.01)
+            begun.set()
+
+    caller = threading.Thread(target=ask)
+    caller.start()
+    try:
+        assert begun.wait(SOON_S)
+        yield outcomes
+    finally:
+        over.set()
+        caller.join()
 
 
 @pytest.fixture
@@ -57,7 +112,7 @@ def fake(tmp_path: Path) -> FakeTriton:
     bundle = bundles.write_bundle(tmp_path, network=False)
     scores = [0.1, 0.2, 0.3, 0.4, 0.5]
     bundles.edit_manifest(bundle, canary={"scores": scores})
-    return FakeTriton(bundles.load_bundle(bundle.path))
+    return FakeTriton(load_bundle(bundle.path))
 
 
 @pytest.fixture
@@ -130,6 +185,23 @@ def test_one_that_lies_from_the_start_is_never_ready(
         backend.close()
 
 
+def test_labels_swapped_midway_are_found_out_while_callers_ask_without_pause(
+    fake: FakeTriton, address: str, model: Bundle, readiness: Readiness
+) -> None:
+    period_s = 0.5  # far longer than a caller waits for an answer: there is no period without one
+    backend = TritonBackend([model], address=address, pace=Pace(canary_every_s=period_s), on_change=readiness)
+    try:
+        with asking(backend, model) as outcomes:
+            readiness.forget()
+            fake.lie = LIES["labels swapped"]
+            readiness.seconds_until(False, at_most_s=4 * period_s)
+            fake.lie = lambda outputs: outputs
+            readiness.seconds_until(True, at_most_s=SOON_S)
+        assert outcomes.keys() == {"Prediction", "ModelUnavailable"}
+    finally:
+        backend.close()
+
+
 def test_one_that_hangs_is_found_out(
     backend: TritonBackend, fake: FakeTriton, model: Bundle, readiness: Readiness
 ) -> None:
@@ -144,16 +216,80 @@ def test_one_that_hangs_is_found_out(
     readiness.seconds_until(True, at_most_s=SOON_S)
 
 
-def test_a_full_queue_is_overload_and_not_a_fault(
+def test_a_queue_with_no_room_for_the_canary_is_no_fault_while_callers_are_served(
     backend: TritonBackend, fake: FakeTriton, model: Bundle, readiness: Readiness
 ) -> None:
     readiness.forget()
-    for text in ("[request id: <id_unknown>] Exceeds maximum queue size", "Request timeout expired"):
+    fake.refuse_canary = QUEUE_FULL
+    deadline = time.monotonic() + SOON_S
+    with asking(backend, model) as outcomes:
+        while fake.canaries_refused < 3 * PACE.strikes:
+            assert backend.ready()
+            assert time.monotonic() < deadline
+            threading.Event().wait(PACE.canary_every_s)
+    assert outcomes.keys() == {"Prediction"}
+
+
+@pytest.mark.parametrize("text", ["[request id: <id_unknown>] Exceeds maximum queue size", "Request timeout expired"])
+def test_a_caller_refused_for_a_full_queue_hears_of_overload(
+    fake: FakeTriton, address: str, model: Bundle, text: str
+) -> None:
+    backend = TritonBackend([model], address=address, pace=Pace(canary_every_s=60))
+    try:
         fake.refuse = (grpc.StatusCode.UNAVAILABLE, text)
         with pytest.raises(Overloaded) as refused:
             backend.infer(model, PHOTO, timeout_s=5)
         assert refused.value.retry_after_s > 0
         assert backend.ready()
+    finally:
+        backend.close()
+
+
+def test_one_whose_queue_stays_full_and_that_serves_nobody_is_not_ready(
+    backend: TritonBackend, fake: FakeTriton, model: Bundle, readiness: Readiness
+) -> None:
+    readiness.forget()
+    fake.refuse = QUEUE_FULL
+    with asking(backend, model) as outcomes:
+        readiness.seconds_until(False, at_most_s=SOON_S)
+        fake.refuse = None
+        readiness.seconds_until(True, at_most_s=SOON_S)
+    assert outcomes["Overloaded"]
+    assert backend.infer(model, PHOTO, timeout_s=5).scores.shape == (1, 5)
+
+
+def test_our_own_whose_queue_stays_full_is_killed_and_started_again(
+    fake: FakeTriton, address: str, model: Bundle, readiness: Readiness
+) -> None:
+    started: list[Ours] = []
+    backend = TritonBackend([model], start=lambda: Ours(address, started), pace=PACE, on_change=readiness)
+    try:
+        fake.refuse = QUEUE_FULL
+        readiness.seconds_until(True, at_most_s=SOON_S)
+        readiness.seconds_until(False, at_most_s=SOON_S)
+        fake.refuse = None
+        readiness.seconds_until(True, at_most_s=SOON_S)
+        assert [ours.stopped for ours in started] == [True, False]
+    finally:
+        backend.close()
+    assert [ours.stopped for ours in started] == [True, True]
+
+
+def test_a_mistake_of_ours_in_the_watch_does_not_end_it(
+    fake: FakeTriton, address: str, model: Bundle, readiness: Readiness, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[Ours] = []
+    backend = TritonBackend([model], start=lambda: Ours(address, started), pace=PACE, on_change=readiness)
+    try:
+        readiness.forget()
+        started[0].error = ValueError("unforeseen")
+        readiness.seconds_until(False, at_most_s=SOON_S)
+        readiness.seconds_until(True, at_most_s=SOON_S)
+        assert backend.infer(model, PHOTO, timeout_s=5).scores.shape == (1, 5)
+        assert [ours.stopped for ours in started] == [True, False]
+        assert "watching Triton failed" in caplog.text
+    finally:
+        backend.close()
 
 
 @pytest.mark.parametrize(

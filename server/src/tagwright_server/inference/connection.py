@@ -20,6 +20,7 @@ from tagwright_server.inference.backend import (
     CANARY_TOLERANCE,
     CANARY_TOLERANCE_GPU,
     RETRY_AFTER_S,
+    Nonsense,
     Prediction,
     canary,
     check_canary,
@@ -88,11 +89,7 @@ class Connection:
         except InferenceServerException as err:
             raise _classify(err, took_s=time.monotonic() - started, timeout_s=timeout_s) from err
         took = time.monotonic() - started
-        scores, embedding = check_outputs(
-            model, len(pixels), _output(model, answer, SCORES), _output(model, answer, EMBEDDING)
-        )
-        queue_s = _queue_s(took, _output(model, answer, SECONDS))
-        return Prediction(scores, embedding, queue_s, took - queue_s)
+        return _decode(model, len(pixels), answer, took_s=took)
 
     def try_canary(self, model: Bundle, *, timeout_s: float) -> None:
         """Run the canary; raises what `infer` does, and ModelUnavailable if its scores are not the manifest's."""
@@ -130,12 +127,16 @@ class Connection:
         self._tolerances[bundle.name] = CANARY_TOLERANCE_GPU if on_gpu else CANARY_TOLERANCE
 
 
-def _output(model: Bundle, answer: triton.InferResult, name: str) -> NDArray[Any] | None:
+def _decode(model: Bundle, n: int, answer: triton.InferResult, *, took_s: float) -> Prediction:
+    """Return what `answer` says about `n` photos; raises Nonsense, whatever its bytes are."""
     try:
-        output: NDArray[Any] | None = answer.as_numpy(name)
-    except (ValueError, TypeError) as err:  # fewer or more bytes than its shape says
-        raise nonsense(model, f"a {name} that cannot be read") from err
-    return output
+        scores, embedding = check_outputs(model, n, answer.as_numpy(SCORES), answer.as_numpy(EMBEDDING))
+        queue_s = _queue_s(took_s, answer.as_numpy(SECONDS))
+    except Nonsense:
+        raise
+    except Exception as err:  # tritonclient checks nothing: ValueError, struct.error, TypeError, as the bytes will
+        raise nonsense(model, f"outputs that cannot be read: {type(err).__name__}") from err
+    return Prediction(scores, embedding, queue_s, took_s - queue_s)
 
 
 def _queue_s(took: float, seconds: NDArray[Any] | None) -> float:

@@ -30,7 +30,9 @@ def main(prefix: str, folder: str, command: list[str]) -> int:
     """Run `command` until it ends or standard input does; return its exit status."""
     # Stubs that lose their parent become our children, so that we bury them also where process 1 does not.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends us by our input
+    # Ctrl-C and service managers signal everyone; the server finishes its calls first, and then ends us by our input.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_keeper)
     while process.poll() is None and not select.select([sys.stdin], [], [], _POLL_S)[0]:
         pass

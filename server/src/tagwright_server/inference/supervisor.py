@@ -1,15 +1,18 @@
 """Watches over one Triton: knows whether it tells the truth, and starts our own again when it does not.
 
 Triton calls itself ready when its model process is dead, so nothing it says about itself counts. What counts is the
-canary: a frame whose scores the manifest knows, run through every model about once a second (a model that just served
-a caller is spared) and at once when a call failed. Ready means that the last one came back right. Our own Triton is
-killed and started again when it died, failed, lied, or hung for several seconds; one elsewhere is only watched. This is
-the one circuit breaker: while not ready, callers are refused at once and no call reaches Triton but the canary.
+canary: a frame whose scores the manifest knows, run through every model about once a second however busy it is, and at
+once when a call failed. Callers' answers do not stand in for it: labels that were swapped look well in each of them.
+They say one thing only, that a model with no time for the canary is busy and not stuck. Ready means that the last
+canary came back right. Our own Triton is killed and started again when it died, failed, lied, or was stuck for several
+seconds; one elsewhere is only watched. This is the one circuit breaker: while not ready, callers are refused at once
+and no call reaches Triton but the canary.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +33,7 @@ class Pace:
 
     canary_every_s: float = 1.0
     canary_timeout_s: float = 2.0  # as long as Triton's queue lets a request wait
-    hangs: int = 4  # canaries in a row without an answer before our own Triton is killed: it may just be starved
+    strikes: int = 4  # canaries in a row without scores before our own Triton is killed: it may just be starved
     start_timeout_s: float = 120.0  # torch on a slow disk; a start takes about 5 s here
     start_poll_s: float = 0.1
     first_backoff_s: float = 0.2
@@ -120,8 +123,14 @@ class Supervisor:
     def _keep_up(self) -> None:
         backoff_s = self._pace.first_backoff_s
         while not self._closing:
-            came_up = self._start_and_watch() if self._start else self._watch_elsewhere()
-            self._become(None)
+            came_up = False
+            try:
+                try:
+                    came_up = self._start_and_watch() if self._start else self._watch_elsewhere()
+                finally:
+                    self._become(None)
+            except Exception:  # a mistake of ours must not end the watch: nobody would start Triton again
+                _log.exception("watching Triton failed")
             if not self._first.is_set():
                 return
             backoff_s = self._pace.first_backoff_s if came_up else min(2 * backoff_s, self._pace.longest_backoff_s)
@@ -142,8 +151,10 @@ class Supervisor:
             self._watch(connection, process)
             return True
         finally:
-            self._become(None)
-            process.stop()
+            try:
+                self._become(None)
+            finally:
+                process.stop()
 
     def _comes_up(self, process: Process, connection: Connection) -> bool:
         deadline = time.monotonic() + self._pace.start_timeout_s
@@ -187,34 +198,46 @@ class Supervisor:
 
     def _watch(self, connection: Connection, process: Process | None) -> None:
         """Return when this Triton is no longer to be trusted, or on close()."""
-        hangs = 0
+        strikes, hung = 0, False
         while not self._closing:
-            if not hangs:
+            if not hung:  # waiting for an answer took long enough
                 self._sleep(self._pace.canary_every_s)
             if process is not None and not process.alive():
                 _log.error("Triton died: %s", process.last_error())
                 return
             try:
-                self._check(connection)
-            except Overloaded:
-                hangs = 0  # alive, and neither right nor wrong
-            except DeadlineExceeded:
-                hangs += 1
-                self._become(None)
-                _log.error("Triton does not answer within %s s", self._pace.canary_timeout_s)
-                if process is None or hangs >= self._pace.hangs:
+                right = self._check(connection)
+            except (Overloaded, DeadlineExceeded) as err:
+                strikes += 1
+                hung = isinstance(err, DeadlineExceeded)
+                if hung:  # a queue that is full at first may be the callers' doing: no reason to refuse them yet
+                    self._become(None)
+                _log.error("Triton %s", "does not answer in time" if hung else "says its queue is full, serves nobody")
+                if strikes >= self._pace.strikes or (hung and process is None):
                     return
             except TagwrightError as err:
                 _log.error("Triton failed its canary: %s", _described(err))
                 return
             else:
-                hangs = 0
-                self._become(connection)
+                strikes, hung = 0, False
+                if right:
+                    self._become(connection)
 
-    def _check(self, connection: Connection) -> None:
+    def _check(self, connection: Connection) -> bool:
+        """Run every canary; return whether all came back right, False where a busy model had no time for its own.
+
+        Raises what `Connection.try_canary` does; Overloaded and DeadlineExceeded only of a model that has not served
+        a caller either for a whole period.
+        """
+        right = True
         for bundle in self._bundles:
-            if time.monotonic() - self._served.get(bundle.name, -1e9) > self._pace.canary_every_s:
+            try:
                 connection.try_canary(bundle, timeout_s=self._pace.canary_timeout_s)
+            except (Overloaded, DeadlineExceeded):
+                if time.monotonic() - self._served.get(bundle.name, -math.inf) > self._pace.canary_every_s:
+                    raise
+                right = False
+        return right
 
     def _become(self, connection: Connection | None) -> None:
         was = self.connection is not None
