@@ -65,12 +65,13 @@ class LocalBackend:
             import torch
         except ImportError as err:
             raise StartupError("inference in this process needs torch, which is not installed") from err
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        limits = limits or Limits()
+        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // limits.instances))
         self.engine = f"TorchScript {torch.__version__.partition('+')[0]} (in process)"
         self._on_change = on_change or (lambda ready: None)
         self._lanes: dict[tuple[str, str], _Lane] = {}
         for bundle in bundles:
-            self._lanes[bundle.name, bundle.version] = _Lane(bundle, limits or Limits(), self._changed)
+            self._lanes[bundle.name, bundle.version] = _Lane(bundle, limits, self._changed)
         self._changed()
 
     def infer(self, model: Bundle, pixels: NDArray[np.uint8], *, timeout_s: float) -> Prediction:
@@ -118,7 +119,7 @@ class _Job(Future[Prediction]):
 
 
 class _Lane:
-    """One model's network, thread and queue."""
+    """One model's network, its queue, and the threads that run it."""
 
     def __init__(self, bundle: Bundle, limits: Limits, changed: Any) -> None:
         self._bundle = bundle
@@ -130,8 +131,12 @@ class _Lane:
         self._closed = False
         self.well = False
         self._warm_up()
-        self._thread = threading.Thread(target=self._work, name=f"tagwright-{bundle.name}", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"tagwright-{bundle.name}-{i}", daemon=True)
+            for i in range(limits.instances)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, pixels: NDArray[np.uint8], deadline: float) -> _Job:
         job = _Job(pixels, deadline)
@@ -147,8 +152,9 @@ class _Lane:
     def close(self) -> None:
         with self._wake:
             self._closed = True
-            self._wake.notify()
-        self._thread.join()
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _warm_up(self) -> None:
         """Run every batch size once, and the canary; whatever is wrong now is wrong with the bundle."""

@@ -29,7 +29,7 @@ class Limits:
     queue_size: int = 64
     queue_delay_us: int = 2_000  # what a photo waits at most for others to share its batch
     queue_timeout_us: int = 2_000_000  # waiting longer is refused; a request may ask for less
-    instances: int = 1  # more than one shares the cores: slower on a CPU (tests/load/cpu_settings.py)
+    instances: int = 2  # they share the cores; two small teams wait less than one large one (docs/speed.md)
     python: dict[str, str] = field(default_factory=dict)  # parameters of triton_model.py; empty: its own defaults
 
 
