@@ -233,6 +233,12 @@ def test_whoever_stops_reading_ends_it_quietly(fake: FakeTagging, tmp_path: Path
             assert process.wait(PATIENCE_S * 3) == 1
 
 
+def _hear_interrupts() -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a test run in the background of a shell has them ignored, and passes it on
+
+
 def test_an_interrupt_ends_it_at_once_with_130(fake: FakeTagging, tmp_path: Path) -> None:
     arrived, ended = threading.Event(), threading.Event()
 
@@ -244,7 +250,9 @@ def test_an_interrupt_ends_it_at_once_with_130(fake: FakeTagging, tmp_path: Path
     fake.behave = hang
     (tmp_path / "a.jpg").write_bytes(b"dog")
     command = [*COMMAND, "tag", f"--url={fake.url}", str(tmp_path)]
-    with subprocess.Popen(command, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hear_interrupts
+    ) as process:
         assert arrived.wait(PATIENCE_S * 3)  # Python has to start first
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
