@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import grpc
@@ -23,15 +24,20 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 
 from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.auth_service_pb2_grpc import AuthServiceStub
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 from tagwright_server.app import App
 from tagwright_server.clock import Clock, SystemClock
+from tagwright_server.domain.access import Actor
+from tagwright_server.domain.deadline import Deadline
 from tagwright_server.errors import DeadlineExceeded, Overloaded
 from tagwright_server.inference.backend import Backend, Prediction
 from tagwright_server.inference.bundle import Bundle
 from tagwright_server.settings import Settings
+from tagwright_server.store.records import Role
 
 PATIENCE_S = 60.0  # what a test waits at most for something that takes milliseconds on an idle machine
+ADMIN, PASSWORD = "admin", "a password for tests"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -166,10 +172,21 @@ def health_stub(channel: grpc.Channel) -> Any:
 
 @dataclass
 class Running:
-    """A server that serves, and a channel to it."""
+    """A server that serves, a channel to it as an administrator, and how to be somebody else."""
 
     app: App
     channel: grpc.Channel
+    token: str
+    stranger: grpc.Channel  # without a token
+
+    @property
+    def auth(self) -> Any:
+        """The service's stub; not typed, so that tests can send what nobody should."""
+        return AuthServiceStub(self.channel)
+
+    def sign_in(self, username: str, role: Role = Role.USER, **options: Any) -> str:
+        """Return the token of a new session of an account, which is made where there is none."""
+        return sign_in(self.app, username, role, **options)
 
     @property
     def tagging(self) -> Any:
@@ -197,29 +214,81 @@ def running(
     clock: Clock | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
-    """Serve the models of `repository` on a free port, quick to start and to stop."""
-    quick = {"inference": "local", "health_interval_s": 0.02, "stop_notice_s": 0.0, "stop_drain_s": 5.0}
-    chosen = Settings(listen="127.0.0.1:0", model_repository=repository, **{**quick, **settings})
-    app = App(chosen, backend=backend, decoder=decoder, clock=clock)
-    try:
-        app.start()
-        with connected(str(app.address)) as channel:
-            yield Running(app, channel)
-    finally:
-        app.stop()
-        app.close()
+    """Serve the models of `repository` on a free port, with a channel in plaintext as the administrator `admin`."""
+    with ExitStack() as stack:
+        app = stack.enter_context(serving(repository, backend=backend, decoder=decoder, clock=clock, **settings))
+        token = sign_in(app, ADMIN, Role.ADMIN)
+        channel, stranger = (stack.enter_context(connected(str(app.address), one)) for one in (token, None))
+        yield Running(app, channel, token, stranger)
 
 
 @contextmanager
-def connected(address: str) -> Iterator[grpc.Channel]:
-    """A connection of its own, without limits on our side."""
+def serving(
+    repository: Path,
+    *,
+    backend: Backend | None = None,
+    decoder: FakeDecoder | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> Iterator[App]:
+    """The same without a channel to it and without any account, quick to start and to stop."""
+    with TemporaryDirectory(prefix="tagwright-test-") as folder, ExitStack() as stack:
+        quick = {
+            "listen": "127.0.0.1:0",
+            "model_repository": repository,
+            "data_folder": folder,
+            "inference": "local",
+            "health_interval_s": 0.02,
+            "stop_notice_s": 0.0,
+            "stop_drain_s": 5.0,
+            "bcrypt_cost": 4,
+        }
+        app = App(Settings(**{**quick, **settings}), backend=backend, decoder=decoder, clock=clock)
+        stack.callback(app.close)
+        stack.callback(app.stop)
+        app.start()
+        yield app
+
+
+def sign_in(app: App, username: str, role: Role = Role.USER, *, password: str = PASSWORD, peer: str = "test") -> str:
+    """Return the token of a new session of an account, which is made where there is none."""
+    if app.data.store.accounts.find(username) is None:
+        hashed = app.auth.passwords.hash(password)
+        app.auth.accounts.create(username, password_hash=hashed, role=role, by=Actor("", "local", ""))
+    soon = Deadline(PATIENCE_S, SystemClock())
+    return app.auth.sign_in.login(username, password, peer=peer, group=peer, deadline=soon).token
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata that a token travels in."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+class _Bearer(grpc.AuthMetadataPlugin):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, context: Any, callback: Any) -> None:
+        callback(bearer(self._token), None)
+
+
+@contextmanager
+def connected(address: str, token: str | None = None) -> Iterator[grpc.Channel]:
+    """A connection of its own, without limits on our side; its calls carry the token."""
     options = [
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),
     ]
-    with grpc.insecure_channel(address, options=options) as channel:
+    if token is None:
+        opened = grpc.insecure_channel(address, options=options)
+    else:
+        kind = grpc.LocalConnectionType.UDS if address.startswith("unix:") else grpc.LocalConnectionType.LOCAL_TCP
+        ours = grpc.metadata_call_credentials(_Bearer(token))
+        local = grpc.composite_channel_credentials(grpc.local_channel_credentials(kind), ours)
+        opened = grpc.secure_channel(address, local, options=options)
+    with opened as channel:
         grpc.channel_ready_future(channel).result(timeout=PATIENCE_S)
         yield channel
 

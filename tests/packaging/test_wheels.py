@@ -69,6 +69,10 @@ def test_the_server_carries_the_whole_model_repository(wheels: dict[str, Path]) 
     assert "tagwright_server/model_repository/tagger/1/model.pt" in inside
 
 
+def test_the_server_carries_its_migrations(wheels: dict[str, Path]) -> None:
+    assert "tagwright_server/store/migrations/0001_accounts.py" in dists.files(wheels["tagwright-server"])
+
+
 def test_the_servers_sdist_builds_the_same_wheel(wheels: dict[str, Path], tmp_path: Path) -> None:
     build = [
         sys.executable,

@@ -59,6 +59,10 @@ def help_text(program: str) -> str:
     return ended.stdout
 
 
+def _verbs(told: str) -> list[str]:
+    return re.findall(r"^[│|]? *([a-z]+(?:-[a-z]+)*)  +\S", told.partition("Commands")[2], re.MULTILINE)
+
+
 def _negated(told: str) -> set[str]:
     return {f"--no-{flag}" for flag in re.findall(r"--\[no-\]([\w-]+)", told)}
 
@@ -108,10 +112,11 @@ def test_a_documented_verb_of_make_exists(command: Command) -> None:
 def test_a_documented_command_and_its_flags_exist(command: Command) -> None:
     program, *rest = command.words
     told = help_text(program)
-    verbs = re.findall(r"^[│|]? *([a-z]+(?:-[a-z]+)*)  +\S", told.partition("Commands")[2], re.MULTILINE)
+    verbs = _verbs(told)
     while verbs and rest and not rest[0].startswith("-"):
         assert rest[0] in verbs
         program, rest = f"{program} {rest[0]}", rest[1:]
-        told, verbs = help_text(program), []
+        told = help_text(program)
+        verbs = _verbs(told)
     flags = {word.partition("=")[0] for word in rest if word.startswith("-") and word.strip("-")}
     assert flags - {"--help", "--version"} <= set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", told)) | _negated(told)

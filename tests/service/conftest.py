@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import bundles
 import pytest
@@ -44,3 +45,9 @@ def steered(repository: Path, backend: FakeBackend, decoder: FakeDecoder) -> Ite
         yield serving
         backend.latch.open()
         decoder.latch.open()
+
+
+@pytest.fixture(params=["sqlite"])
+def database(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of a fresh database of each kind."""
+    return {}

@@ -177,7 +177,7 @@ def test_a_port_in_use_is_said_in_one_line(repository: Path) -> None:
 
 
 WRONG = {
-    "an address of the outside": (("--listen", "0.0.0.0:8470"), "until there are accounts"),
+    "an address of the outside": (("--listen", "0.0.0.0:8470"), "give --tls-certificate and --tls-key, or --insecure"),
     "an unknown flag": (("--colour", "blue"), "unrecognized arguments: --colour blue"),
     "an abbreviated flag": (("--lis", "127.0.0.1:0"), "unrecognized arguments: --lis"),
     "a value of the wrong kind": (("--calls-max", "many"), "calls_max (--calls-max, TAGWRIGHT_CALLS_MAX)"),

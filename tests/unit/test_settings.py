@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_every_setting_has_a_sentence_a_group_and_a_default_that_passes_its_own_
         assert field.description is not None
         assert field.description.endswith("."), name
     defaults = load([]).model_dump()
-    given = [f"{flag(name)}={value}" for name, value in defaults.items() if value is not None and value is not False]
+    given = [f"{flag(name)}={value}" for name, value in defaults.items() if value not in (None, False, ())]
     assert load(given).model_dump() == defaults
 
 
@@ -89,23 +90,78 @@ def test_addresses_of_this_machine_are_taken(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("0.0.0.0:8470", "until there are accounts"),
-        ("[::]:8470", "until there are accounts"),
-        ("192.168.1.2:8470", "until there are accounts"),
-        ("example.org:8470", "until there are accounts"),
-        ("localhost.example.org:1", "until there are accounts"),
+        ("0.0.0.0:8470", "or --insecure"),
+        ("[::]:8470", "or --insecure"),
+        ("192.168.1.2:8470", "or --insecure"),
+        ("example.org:8470", "or --insecure"),
+        ("localhost.example.org:1", "or --insecure"),
         ("8470", "HOST:PORT"),
         (":8470", "HOST:PORT"),
         ("127.0.0.1", "HOST:PORT"),
         ("127.0.0.1:65536", "65535"),
         ("127.0.0.1:-1", "HOST:PORT"),
         ("::1:8470", "HOST:PORT"),
+        ("[localhost]:1", "HOST:PORT"),
+        ("a b:1", "HOST:PORT"),
         ("unix:", "path"),
         ("", "HOST:PORT"),
     ],
 )
 def test_addresses_that_others_can_reach_or_that_are_none_are_refused(address: str, said: str) -> None:
     assert said in _refusal("--listen", address)
+
+
+_TLS = ("--tls-certificate=server.pem", "--tls-key=server.key")
+
+
+@pytest.mark.parametrize("flags", [_TLS, (*_TLS, "--tls-client-ca=ca.pem"), ("--insecure",)])
+@pytest.mark.parametrize("address", ["0.0.0.0:8470", "[::]:0", "192.168.1.2:1", "example.org:1", "127.0.0.1:1"])
+def test_other_machines_may_reach_it_with_tls_or_where_plaintext_is_meant(address: str, flags: tuple[str, ...]) -> None:
+    assert load(["--listen", address, *flags]).listen == address
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (_TLS[:1], "give both or neither"),
+        (_TLS[1:], "give both or neither"),
+        (("--tls-client-ca=ca.pem",), "--tls-client-ca asks for TLS"),
+        ((*_TLS, "--insecure"), "contradict each other"),
+    ],
+)
+def test_half_of_tls_and_tls_beside_plaintext_are_refused(flags: tuple[str, ...], said: str) -> None:
+    assert said in _refusal(*flags)
+
+
+def test_trusted_proxies_are_a_text_or_a_list_of_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = (ip_network("10.0.0.0/8"), ip_network("192.168.1.2/32"), ip_network("2001:db8::/32"))
+    assert load([]).trusted_proxies == ()
+    assert load(["--trusted-proxies="]).trusted_proxies == ()
+    assert load(["--trusted-proxies=10.0.0.0/8, 192.168.1.2,2001:db8::/32"]).trusted_proxies == networks
+    file = _file(tmp_path, 'trusted_proxies = ["10.0.0.0/8", "192.168.1.2", "2001:db8::/32"]\n')
+    assert load(["--config", str(file)]).trusted_proxies == networks
+    monkeypatch.setenv("TAGWRIGHT_TRUSTED_PROXIES", "10.0.0.0/8,192.168.1.2,2001:db8::/32")
+    assert load([]).trusted_proxies == networks
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("proxy.example.org", "'proxy.example.org' is no network"),
+        ("10.0.0.1/8", "'10.0.0.1/8' is no network"),  # bits beyond the prefix: which is meant?
+        ("10.0.0.0/8,10", "'10' is no network"),
+        ("0.0.0.0/0", "would trust everybody"),
+        ("::/0", "would trust everybody"),
+    ],
+)
+def test_proxies_that_are_no_networks_or_everybody_are_refused(text: str, said: str) -> None:
+    told = _refusal("--trusted-proxies", text)
+    assert told.startswith("trusted_proxies (--trusted-proxies, TAGWRIGHT_TRUSTED_PROXIES): ")
+    assert said in told
+
+
+def test_a_list_of_proxies_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert "trusted_proxies" in _refusal("--config", str(_file(tmp_path, "trusted_proxies = 10\n")))
 
 
 @pytest.mark.parametrize("engine", ["auto", "local", "triton://127.0.0.1:8001", "triton://[::1]:8001"])
@@ -183,5 +239,5 @@ def test_the_help_is_sorted_into_groups_and_names_every_flag(capsys: pytest.Capt
     text = capsys.readouterr().out
     for name in Settings.model_fields:
         assert flag(name) in text
-    for group in ("Serving:", "Photos:", "Calls:", "Connections:", "Starting and stopping:"):
+    for group in ("Serving:", "Security:", "Photos:", "Calls:", "Connections:", "Starting and stopping:"):
         assert group in text

@@ -1,5 +1,6 @@
 """Puts the rooms together: the only file that knows every one of them. And a process's life: start, serve, stop.
 
+settings -> store + pepper -> credentials, sign-in, accounts, keys -> Gate + AuthService -> Server
 settings -> bundles -> decode pool + backend -> Tagger -> TaggingService -> Server
 """
 
@@ -14,14 +15,24 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
 from tagwright_server.address import Address
 from tagwright_server.clock import Clock, SystemClock
+from tagwright_server.data import Data, open_data
+from tagwright_server.domain.accounts import Accounts
+from tagwright_server.domain.api_keys import ApiKeys
 from tagwright_server.domain.capacity import Capacity
+from tagwright_server.domain.credentials import Credentials
+from tagwright_server.domain.housekeeping import Housekeeping
 from tagwright_server.domain.models import Models, full_name
+from tagwright_server.domain.passwords import Passwords
+from tagwright_server.domain.replies import Replies
+from tagwright_server.domain.sign_in import Lifetime, SignIn
 from tagwright_server.domain.tagging import Decoder, Tagger
+from tagwright_server.domain.throttle import Pace, Throttle
 from tagwright_server.errors import StartupError
 from tagwright_server.images.decode import DecodeLimits
 from tagwright_server.images.preprocess import Preprocessing
@@ -30,7 +41,11 @@ from tagwright_server.inference.backend import Backend
 from tagwright_server.inference.bundle import Bundle, load_bundles
 from tagwright_server.inference.engines import open_backend
 from tagwright_server.settings import Settings, own_version
-from tagwright_server.transport.server import Server
+from tagwright_server.transport.auth import AuthParts, AuthService
+from tagwright_server.transport.gate import Gate
+from tagwright_server.transport.health import AUTH, TAGGING
+from tagwright_server.transport.security import open_tls
+from tagwright_server.transport.server import Server, Services
 from tagwright_server.transport.tagging import TaggingService
 
 log = logging.getLogger(__name__)
@@ -56,6 +71,15 @@ class App:
         with ExitStack() as stack:
             if not settings.reuse_port:
                 _check_free(Address.parse(settings.listen))  # first: it is quick, and what goes wrong most
+            self._tls = open_tls(settings, clock)
+            data = stack.enter_context(open_data(settings))
+            lifetime = Lifetime(
+                timedelta(seconds=settings.session_idle_max_s), timedelta(seconds=settings.session_age_max_s)
+            )
+            auth = _auth(settings, data, lifetime, clock)
+            stack.callback(auth.passwords.close)
+            housekeeping = Housekeeping(data.store, audit_kept_for=timedelta(days=settings.audit_days), clock=clock)
+            stack.callback(housekeeping.stop)
             bundles = load_bundles(settings.model_repository or _own_repository())
             models = Models(bundles, default=settings.default_model)
             _log_models(models)
@@ -68,18 +92,34 @@ class App:
                 stack.callback(backend.close)
             photos = Capacity(settings.photos_max, "photos")
             tagger = Tagger(models=models, backend=backend, decoder=decoder, photos=photos, clock=clock)
-            service = TaggingService(tagger=tagger, models=models, backend=backend, clock=clock)
+            credentials = Credentials(data.store, lifetime=lifetime, clock=clock)
+            engine_ready, store_ready = backend.ready, data.store.ready
             self._server = Server(
-                settings, service=service, ready=backend.ready, on_change=self._log_readiness, clock=clock
+                settings,
+                services=Services(
+                    auth=AuthService(auth),
+                    tagging=TaggingService(tagger=tagger, models=models, backend=backend, clock=clock),
+                ),
+                gate=Gate(credentials, trusted_proxies=settings.trusted_proxies),
+                ready={AUTH: store_ready, TAGGING: lambda: engine_ready() and store_ready()},
+                on_change=self._log_readiness,
+                clock=clock,
+                tls=self._tls,
             )
             self.address = self._server.address
             self._was_ready = False
             self._engine = backend
+            self._housekeeping = housekeeping
+            self.data = data
+            self.auth = auth
             self._open = stack.pop_all()
 
     def start(self) -> None:
         """Take calls."""
-        log.info("listening on %s", self.address)
+        self._log_address()
+        if not self.data.store.accounts.any():
+            log.warning("there is no account yet; make one: tagwright-server admin create NAME")
+        self._housekeeping.start()
         self._server.start()
 
     def stop(self) -> None:
@@ -90,11 +130,22 @@ class App:
         """End the engine and the decoding processes; after `stop`."""
         self._open.close()
 
-    def _log_readiness(self, ready: bool) -> None:
+    def _log_address(self) -> None:
+        if self._tls is not None:
+            with_certificates = " with client certificates" if self._tls.asks_for_certificates else ""
+            log.info("listening on %s, TLS%s", self.address, with_certificates)
+        elif self.address.loopback:
+            log.info("listening on %s", self.address)
+        else:
+            log.warning("listening on %s, in plaintext beyond this machine", self.address)
+
+    def _log_readiness(self, service: str, ready: bool) -> None:
         if not ready:
-            log.warning("the models do not answer; health says NOT_SERVING")
+            log.warning("health says NOT_SERVING for %s", service or "the server as a whole")
+        elif service:
+            log.info("health says SERVING for %s", service)
         elif self._was_ready:
-            log.info("the models answer again; health says SERVING")
+            log.info("health says SERVING again")
         else:
             self._was_ready = True
             log.info("READY on %s, models run by %s", self.address, self._engine.engine)
@@ -159,6 +210,24 @@ class _BundleDecoder:
 
     def submit(self, data: bytes, model: Bundle) -> Pending:
         return self._pool.submit(data, self._preprocessing[model.name, model.version])
+
+
+def _auth(settings: Settings, data: Data, lifetime: Lifetime, clock: Clock) -> AuthParts:
+    store = data.store
+    passwords = Passwords(data.pepper, cost=settings.bcrypt_cost)
+    throttle = Throttle(
+        store.failures,
+        per_account=Pace(settings.account_failures_max, settings.account_failures_window_s, settings.login_wait_max_s),
+        per_peer=Pace(settings.peer_failures_max, settings.peer_failures_window_s, settings.login_wait_max_s),
+    )
+    return AuthParts(
+        sign_in=SignIn(store, passwords=passwords, throttle=throttle, lifetime=lifetime, clock=clock),
+        accounts=Accounts(store, clock=clock),
+        api_keys=ApiKeys(store, clock=clock),
+        passwords=passwords,
+        audit=store.audit,
+        replies=Replies(store, pepper=data.pepper, clock=clock),
+    )
 
 
 def _preprocessing(bundle: Bundle) -> Preprocessing:

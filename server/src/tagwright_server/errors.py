@@ -4,9 +4,20 @@
     ├── ImageRejected               not a photo we take: names the limit, what is allowed and what came
     ├── ArgumentInvalid             a field of the request is wrong: names the field
     ├── NotFound                    no such thing, or not yours to see
-    ├── Overloaded                  more work than we take at once: come back after `retry_after_s`
-    ├── ModelUnavailable            the model does not answer, or answers nonsense: come back after `retry_after_s`
-    └── DeadlineExceeded            the caller's time ran out before the answer was there
+    ├── LoginFailed                 user name or password is wrong, or the account is disabled: which, is never said
+    ├── TokenInvalid                the token is missing, expired, revoked or malformed: which, is never said
+    ├── ScopeMissing                the caller's role, or the token's scopes, are not enough
+    ├── RequestIdReused             the request's id was used before with other content
+    ├── NameTaken                   there is one of that name
+    ├── LastAdministrator           it would leave nobody to administer the server
+    ├── DeadlineExceeded            the caller's time ran out before the answer was there
+    └── ComeBack                    not now: come back after `retry_after_s`
+        ├── Overloaded              more work than we take at once
+        ├── RateLimited             too many tries in too short a time
+        ├── QuotaExceeded           the account has as many of these as it may
+        ├── ModelUnavailable        the model does not answer, or answers nonsense
+        ├── Busy                    the database is locked too long or does not answer, or a rival change won
+        └── StorageFull             the disk is full
     StartupError                    the server cannot start; its one line is printed and the process exits with 2
 
 Everything else that is raised is a fault of ours: callers get a fixed sentence and an id, the log gets the traceback.
@@ -63,24 +74,90 @@ class NotFound(TagwrightError):
     reason = "NOT_FOUND"
 
 
-class Overloaded(TagwrightError):
-    """More work than the server takes at once. Nothing was done; the same call may be sent again later."""
+class LoginFailed(TagwrightError):
+    """The user name or the password is wrong, or the account is disabled: one text for all of them."""
 
-    reason = "OVERLOADED"
+    reason = "LOGIN_FAILED"
+
+    def __init__(self) -> None:
+        super().__init__("The user name or the password is wrong.")
+
+
+class TokenInvalid(TagwrightError):
+    """The token is missing, expired, revoked or malformed: one text for all of them."""
+
+    reason = "TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("A valid token is needed. Sign in again, or use a key that has not expired.")
+
+
+class ScopeMissing(TagwrightError):
+    """The caller's role, or the token's scopes, are not enough."""
+
+    reason = "SCOPE_MISSING"
+
+
+class RequestIdReused(TagwrightError):
+    """The request's id was used before with other content; nothing was done."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class NameTaken(TagwrightError):
+    """There is one of that name."""
+
+    reason = "NAME_TAKEN"
+
+
+class LastAdministrator(TagwrightError):
+    """It would leave nobody to administer the server; nothing was done."""
+
+    reason = "LAST_ADMINISTRATOR"
+
+
+class ComeBack(TagwrightError):
+    """Not now. Nothing was done; the same call may be sent again after `retry_after_s`."""
 
     def __init__(self, text: str, *, retry_after_s: float) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
 
 
-class ModelUnavailable(TagwrightError):
+class Overloaded(ComeBack):
+    """More work than the server takes at once."""
+
+    reason = "OVERLOADED"
+
+
+class RateLimited(ComeBack):
+    """Too many tries in too short a time."""
+
+    reason = "RATE_LIMITED"
+
+
+class QuotaExceeded(ComeBack):
+    """The account has as many of these as it may."""
+
+    reason = "QUOTA_EXCEEDED"
+
+
+class ModelUnavailable(ComeBack):
     """The model does not answer, or what it answered cannot be true. Nothing it said is ever passed on."""
 
     reason = "MODEL_UNAVAILABLE"
 
-    def __init__(self, text: str, *, retry_after_s: float) -> None:
-        super().__init__(text)
-        self.retry_after_s = retry_after_s
+
+class Busy(ComeBack):
+    """The database is locked too long or does not answer, or a rival change won."""
+
+    reason = "BUSY"
+
+
+class StorageFull(ComeBack):
+    """The disk is full: what can be read still can, what would be written waits for room."""
+
+    reason = "STORAGE_FULL"
 
 
 class DeadlineExceeded(TagwrightError):

@@ -17,9 +17,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
-from tagwright_server.address import Address
+from tagwright_server.address import Address, Network, parse_networks
 from tagwright_server.errors import StartupError
 
 if sys.version_info >= (3, 11):
@@ -34,9 +40,11 @@ _Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 _Pause = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
 _Interval = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]  # health says within seconds what is so
 _Pixels = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_Lifetime = Annotated[float, Field(ge=1, le=31_536_000, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _Bytes = Annotated[ByteSize, Field(ge=1024, le=1 << 40)]
 _GrpcBytes = Annotated[ByteSize, Field(ge=1024, le=(1 << 31) - 1)]  # grpc's options are C ints
+_Networks = Annotated[tuple[Network, ...], NoDecode]
 
 
 def _setting(default: Any, description: str, *, group: str, kind: str) -> Any:
@@ -50,7 +58,8 @@ class Settings(BaseSettings):
 
     listen: str = _setting(
         "127.0.0.1:8470",
-        "Where to listen: HOST:PORT on this machine's loopback (port 0: any free one) or unix:PATH.",
+        "Where to listen: HOST:PORT (port 0: any free one) or unix:PATH. "
+        "Where other machines reach it, only with TLS, or with --insecure.",
         group="Serving",
         kind="ADDRESS",
     )
@@ -78,6 +87,96 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "Least urgent log line that is written; debug writes one for every call.", group="Serving", kind="LEVEL"
+    )
+
+    tls_certificate: Path | None = _setting(
+        None,
+        "TLS: the server's certificate, and those between it and its authority, in PEM. Renewed files are taken up.",
+        group="Security",
+        kind="FILE",
+    )
+    tls_key: Path | None = _setting(
+        None,
+        "TLS: the certificate's key, in PEM, not encrypted; nobody but its owner may be able to read it.",
+        group="Security",
+        kind="FILE",
+    )
+    tls_client_ca: Path | None = _setting(
+        None,
+        "Mutual TLS: callers must show a certificate that is signed by one of these, in PEM.",
+        group="Security",
+        kind="FILE",
+    )
+    insecure: bool = _setting(
+        False,
+        "Listen without TLS where other machines reach the server: they, and who listens in, see all that is sent.",
+        group="Security",
+        kind="",
+    )
+    trusted_proxies: _Networks = _setting(
+        (),
+        "Networks of proxies whose x-forwarded-for says who called, as in 10.0.0.0/8,192.168.1.2. "
+        "Without any, the header counts for nothing.",
+        group="Security",
+        kind="NETWORKS",
+    )
+
+    data_folder: Path | None = _setting(
+        None,
+        "The folder of all that is kept. Default: tagwright in $XDG_DATA_HOME, that is ~/.local/share/tagwright.",
+        group="Store",
+        kind="FOLDER",
+    )
+    database: str = _setting(
+        "",
+        "The database: sqlite:///FOLDER/FILE or postgresql://USER:PASSWORD@HOST/NAME. Default: an SQLite file in the "
+        "data folder.",
+        group="Store",
+        kind="URL",
+    )
+    database_timeout_s: _Seconds = _setting(
+        5.0, "Longest wait for the database; then BUSY.", group="Store", kind="SECONDS"
+    )
+
+    pepper_file: Path | None = _setting(
+        None,
+        "The secret that password hashes need and the database does not hold; made at the first start. Servers that "
+        "share a database share it. Default: pepper in the data folder.",
+        group="Accounts",
+        kind="FILE",
+    )
+    bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = _setting(
+        12,
+        "Cost of a password's hash: one more doubles it. A higher one is applied at the next login.",
+        group="Accounts",
+        kind="COST",
+    )
+    session_idle_max_s: _Lifetime = _setting(
+        1_800.0, "A session ends when it has not been used for this long.", group="Accounts", kind="SECONDS"
+    )
+    session_age_max_s: _Lifetime = _setting(
+        43_200.0, "A session ends after this, however much it is used.", group="Accounts", kind="SECONDS"
+    )
+    logins_max: Annotated[int, Field(ge=1, le=4096)] = _setting(
+        24, "Logins in progress at once; more are refused with OVERLOADED.", group="Accounts", kind="COUNT"
+    )
+    account_failures_max: _Count = _setting(
+        5, "Failed logins of an account that cost no waiting.", group="Accounts", kind="COUNT"
+    )
+    account_failures_window_s: _Seconds = _setting(
+        900.0, "Time in which as many are forgotten.", group="Accounts", kind="SECONDS"
+    )
+    peer_failures_max: _Count = _setting(
+        20, "Failed logins from one address that cost no waiting.", group="Accounts", kind="COUNT"
+    )
+    peer_failures_window_s: _Seconds = _setting(
+        60.0, "Time in which as many are forgotten.", group="Accounts", kind="SECONDS"
+    )
+    login_wait_max_s: _Seconds = _setting(
+        300.0, "Each further failure doubles the wait, from 1 s up to this.", group="Accounts", kind="SECONDS"
+    )
+    audit_days: Annotated[int, Field(ge=1, le=36_500)] = _setting(
+        400, "How long the audit log is kept.", group="Accounts", kind="DAYS"
     )
 
     photo_bytes_max: _Bytes = _setting(ByteSize(20 * _MIB), "Largest encoded photo.", group="Photos", kind="SIZE")
@@ -132,6 +231,12 @@ class Settings(BaseSettings):
     streams_max: _Count = _setting(
         256, "Calls in progress at once on one connection.", group="Connections", kind="COUNT"
     )
+    connection_handshake_max_s: _Seconds = _setting(
+        20.0,
+        "Longest that a new connection may take to agree on TLS and HTTP/2; it is then closed.",
+        group="Connections",
+        kind="SECONDS",
+    )
     connection_idle_max_s: _Seconds = _setting(
         300.0, "A connection without calls is closed after this.", group="Connections", kind="SECONDS"
     )
@@ -172,9 +277,14 @@ class Settings(BaseSettings):
 
     @field_validator("listen")
     @classmethod
-    def _on_this_machine(cls, value: str) -> str:
+    def _address(cls, value: str) -> str:
         Address.parse(value)
         return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        return parse_networks(value) if isinstance(value, str | list | tuple) else value
 
     @field_validator("inference")
     @classmethod
@@ -184,6 +294,21 @@ class Settings(BaseSettings):
         if value not in ("auto", "local") and not elsewhere:
             raise ValueError("must be auto, local or triton://HOST:PORT")
         return value
+
+    @model_validator(mode="after")
+    def _in_plaintext_only_on_purpose(self) -> Settings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("--tls-certificate and --tls-key belong together: give both or neither")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("--tls-client-ca asks for TLS: give --tls-certificate and --tls-key as well")
+        if self.insecure and self.tls_certificate is not None:
+            raise ValueError("--insecure and --tls-certificate contradict each other: give one of them")
+        if not (Address.parse(self.listen).loopback or self.insecure or self.tls_certificate is not None):
+            raise ValueError(
+                f"--listen: other machines can reach {self.listen}, and would send passwords and photos in plaintext: "
+                "give --tls-certificate and --tls-key, or --insecure where that is meant"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Settings:
@@ -307,7 +432,7 @@ def own_version() -> str:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

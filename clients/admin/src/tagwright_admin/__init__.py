@@ -3,5 +3,3 @@
 Exit codes that scripts can trust: 0 only if everything that was asked for happened, 2 for a wrong command line,
 130 after Ctrl-C, 1 otherwise. Results go to standard output, everything else to standard error.
 """
-
-from tagwright_client import __version__ as __version__  # both are released together

@@ -1,17 +1,26 @@
-"""The commands, their options and their exit codes. What the terminal shows is in `screen`, JSON in `jsonl`."""
+"""All commands by their names, and those about photos and models: options and exit codes.
+
+What the terminal shows is in `screen`, JSON in `jsonl`. The commands about accounts have files of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
-from tagwright_admin import __version__, jsonl, photos, screen
-from tagwright_client import ArgumentInvalid, Client, NotFound, ServerUnreachable, TagManyResult, TagwrightError
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+from tagwright_admin import audit, jsonl, keys, photos, screen, sign_in, users
+from tagwright_admin.connection import FAILED, INTERRUPTED, Json, Url, connected
+from tagwright_client import (
+    ArgumentInvalid,
+    NotFound,
+    ScopeMissing,
+    ServerUnreachable,
+    TagManyResult,
+    TokenInvalid,
+    __version__,  # both are released together
+)
 
 app = typer.Typer(
     help="Tag photos with a Tagwright server.",
@@ -21,16 +30,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Url = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="TAGWRIGHT_URL",
-        show_default="grpc://127.0.0.1:8470",
-        help="The server: grpc://HOST:PORT, grpcs://HOST:PORT for TLS, or unix:PATH.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of tables.")]
 Timeout = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Longest wait for one answer.")]
 
 
@@ -75,32 +74,33 @@ def tag(
     for path, problem in found.problems:
         print(jsonl.problem(path, problem), flush=True) if json else screen.complain(problem, path=path)
     tagged = 0
-    try:
-        with _client(url) as client, screen.Progress(len(found.paths)) as progress:
-            results = client.tag_many(
-                map(photos.opened, found.paths),
-                concurrency=concurrency,
-                on_error="return",
-                min_score=min_score,
-                max_tags=max_tags,
-                target_precision=target_precision,
-                include_tags=include or (),
-                exclude_tags=exclude or (),
-                model=model,
-                include_evidence=evidence,
-                timeout_s=timeout,
-            )
-            with closing(results):
-                heard = False
-                for result in results:
-                    heard = _heard(result, before=heard)
-                    with progress.aside():
-                        _show(found.paths[result.index], result, json=json, evidence=evidence)
-                    progress.advance()
-                    tagged += result.error is None
-    except KeyboardInterrupt:
-        screen.complain(f"interrupted: {tagged} of {len(found.paths)} photos tagged")
-        raise typer.Exit(INTERRUPTED) from None
+    with connected(url) as client:
+        try:
+            with screen.Progress(len(found.paths)) as progress:
+                results = client.tag_many(
+                    map(photos.opened, found.paths),
+                    concurrency=concurrency,
+                    on_error="return",
+                    min_score=min_score,
+                    max_tags=max_tags,
+                    target_precision=target_precision,
+                    include_tags=include or (),
+                    exclude_tags=exclude or (),
+                    model=model,
+                    include_evidence=evidence,
+                    timeout_s=timeout,
+                )
+                with closing(results):
+                    heard = False
+                    for result in results:
+                        heard = _heard(result, before=heard)
+                        with progress.aside():
+                            _show(found.paths[result.index], result, json=json, evidence=evidence)
+                        progress.advance()
+                        tagged += result.error is None
+        except KeyboardInterrupt:
+            screen.complain(f"interrupted: {tagged} of {len(found.paths)} photos tagged")
+            raise typer.Exit(INTERRUPTED) from None
     if tagged < len(found.paths) and len(found.paths) > 1:
         screen.complain(f"{len(found.paths) - tagged} of {len(found.paths)} photos were not tagged")
     if tagged < len(found.paths) or found.problems:
@@ -115,11 +115,8 @@ def models(
     timeout: Timeout = 10.0,
 ) -> None:
     """Show which models the server runs, and on which engine."""
-    try:
-        with _client(url) as client:
-            served = client.models(timeout_s=timeout)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    with connected(url) as client:
+        served = client.models(timeout_s=timeout)
     if not json:
         screen.show_models(served, labels=labels)
         return
@@ -127,10 +124,21 @@ def models(
         print(jsonl.model(model, engine=served.engine), flush=True)
 
 
+app.command("login")(sign_in.login)
+app.command("logout")(sign_in.logout)
+app.command("whoami")(sign_in.who_am_i)
+app.command("password")(sign_in.password)
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
+app.command("audit")(audit.audit)
+
+
 def _heard(result: TagManyResult, *, before: bool) -> bool:
     """Return whether the server has answered anything; raise what would befall every other photo as well."""
     error = result.error
-    if isinstance(error, (ArgumentInvalid, NotFound)) or (isinstance(error, ServerUnreachable) and not before):
+    if isinstance(error, (ArgumentInvalid, NotFound, ScopeMissing, TokenInvalid)) or (
+        isinstance(error, ServerUnreachable) and not before
+    ):
         raise error
     return before or error is None or bool(error.code)
 
@@ -142,24 +150,3 @@ def _show(path: str, result: TagManyResult, *, json: bool, evidence: bool) -> No
         screen.show_photo(path, result.tags, evidence=evidence)
     elif result.error is not None:
         screen.complain(screen.explained(result.error), path=path)
-
-
-@contextmanager
-def _client(url: str | None) -> Iterator[Client]:
-    """Connect; turn what ends the whole command into one line and an exit code."""
-    where = url
-    try:
-        with Client.connect(url) as client:
-            where = client.url
-            yield client
-    except (ArgumentInvalid, NotFound) as err:
-        screen.complain(screen.explained(err))
-        raise typer.Exit(USAGE) from err
-    except ServerUnreachable as err:
-        screen.complain(
-            f"No server at {where}; start one with `make serve` or `tagwright-server`, or name one by --url. ({err})"
-        )
-        raise typer.Exit(FAILED) from err
-    except TagwrightError as err:
-        screen.complain(screen.explained(err))
-        raise typer.Exit(FAILED) from err

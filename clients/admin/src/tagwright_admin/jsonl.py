@@ -13,8 +13,8 @@ _SCORE_DIGITS = 6  # what a 32-bit score carries; more would be noise of its con
 def photo(path: str, tags: PhotoTags | None, error: TagwrightError | None) -> str:
     """Return the line of one photo: its tags, or the error that it met."""
     if tags is None:
-        return _line({"photo": path, "error": _error(error) if error is not None else {}})
-    return _line(
+        return line({"photo": path, "error": _error(error) if error is not None else {}})
+    return line(
         {
             "photo": path,
             "tags": [_tag(tag) for tag in tags.tags],
@@ -34,12 +34,12 @@ def photo(path: str, tags: PhotoTags | None, error: TagwrightError | None) -> st
 
 def problem(path: str, text: str) -> str:
     """Return the line of a folder that gave no photos."""
-    return _line({"photo": path, "error": {"reason": "PHOTO_UNREADABLE", "code": "", "text": text, "metadata": {}}})
+    return line({"photo": path, "error": {"reason": "PHOTO_UNREADABLE", "code": "", "text": text, "metadata": {}}})
 
 
 def model(served: Model, *, engine: str) -> str:
     """Return the line of one model."""
-    return _line(
+    return line(
         {
             "model": served.id,
             "name": served.name,
@@ -65,6 +65,13 @@ def model(served: Model, *, engine: str) -> str:
             ],
         }
     )
+
+
+def line(value: dict[str, Any]) -> str:
+    """Return an object as one line."""
+    # ASCII only: no file name can then break a line or reach the terminal as a control sequence, and a name that is
+    # not UTF-8 survives as Python's own surrogate escapes.
+    return json.dumps(value, ensure_ascii=True)
 
 
 def _tag(tag: Tag) -> dict[str, Any]:
@@ -96,9 +103,3 @@ def _error(error: TagwrightError) -> dict[str, Any]:
             {"field": wrong.field, "description": wrong.description} for wrong in error.field_violations
         ]
     return shown
-
-
-def _line(value: dict[str, Any]) -> str:
-    # ASCII only: no file name can then break a line or reach the terminal as a control sequence, and a name that is
-    # not UTF-8 survives as Python's own surrogate escapes.
-    return json.dumps(value, ensure_ascii=True)

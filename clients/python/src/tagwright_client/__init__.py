@@ -1,8 +1,11 @@
 """The Python client of Tagwright: photos in, tags out.
 
+    from getpass import getpass
+
     from tagwright_client import Client
 
     with Client.connect("grpc://localhost:8470") as client:
+        client.login("ada", getpass())  # or TAGWRIGHT_TOKEN, or connect(..., token=KEY)
         for tag in client.tag("photo.jpg").tags:
             print(tag.name, tag.score)
 
@@ -12,27 +15,42 @@ errors leave it. Only what is listed in `__all__` is public; every module whose 
 
 from __future__ import annotations
 
+from ._account_values import ApiKey, AuditEvent, Login, NewApiKey, User, WhoAmI
+from ._channel import full_url
 from ._client import Client
 from ._errors import (
     ArgumentInvalid,
+    Busy,
     ClientClosed,
     DeadlineExceeded,
     FieldViolation,
     ImageRejected,
     InternalError,
+    LastAdministrator,
+    LoginFailed,
     ModelUnavailable,
+    NameTaken,
     NotFound,
     Overloaded,
     PhotoUnreadable,
+    QuotaExceeded,
+    RateLimited,
+    RequestIdReused,
+    ScopeMissing,
     ServerUnreachable,
+    StorageFull,
     TagwrightError,
+    TokenInvalid,
 )
 from ._photos import Photo
 from ._values import Evidence, Model, ModelLabel, PhotoTags, ServedModels, Tag, TagManyResult, Timings
 from ._version import __version__
 
 __all__ = [
+    "ApiKey",
     "ArgumentInvalid",
+    "AuditEvent",
+    "Busy",
     "Client",
     "ClientClosed",
     "DeadlineExceeded",
@@ -40,19 +58,33 @@ __all__ = [
     "FieldViolation",
     "ImageRejected",
     "InternalError",
+    "LastAdministrator",
+    "Login",
+    "LoginFailed",
     "Model",
     "ModelLabel",
     "ModelUnavailable",
+    "NameTaken",
+    "NewApiKey",
     "NotFound",
     "Overloaded",
     "Photo",
     "PhotoTags",
     "PhotoUnreadable",
+    "QuotaExceeded",
+    "RateLimited",
+    "RequestIdReused",
+    "ScopeMissing",
     "ServedModels",
     "ServerUnreachable",
+    "StorageFull",
     "Tag",
     "TagManyResult",
     "TagwrightError",
     "Timings",
+    "TokenInvalid",
+    "User",
+    "WhoAmI",
     "__version__",
+    "full_url",
 ]

@@ -11,14 +11,32 @@ from urllib.parse import urlsplit
 import grpc
 
 from ._errors import ArgumentInvalid, FieldViolation
+from ._security import Security, local_credentials, tls_credentials
+from ._token import PlaintextToken, Token
 from ._version import __version__
 
 URL_VARIABLE = "TAGWRIGHT_URL"
 DEFAULT_URL = "grpc://127.0.0.1:8470"
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024  # the contract's limit for TagImages, the largest message there is
 
-_SERVICE = "tagwright.v1.TaggingService"
-_IDEMPOTENT = ("TagImage", "TagImages", "ListModels")  # what the proto calls idempotent; nothing else is sent twice
+# What the proto calls idempotent, by itself or with the `request_id` that this client always sends; nothing else is
+# sent twice.
+_IDEMPOTENT = {
+    "tagwright.v1.TaggingService": ("TagImage", "TagImages", "ListModels"),
+    "tagwright.v1.AuthService": (
+        "WhoAmI",
+        "ChangePassword",
+        "CreateUser",
+        "GetUser",
+        "ListUsers",
+        "UpdateUser",
+        "DeleteUser",
+        "CreateApiKey",
+        "ListApiKeys",
+        "RevokeApiKey",
+        "ListAuditEvents",
+    ),
+}
 _DEFAULT_PORTS = {"grpc": 8470, "grpcs": 443}
 
 
@@ -59,12 +77,28 @@ def parse_url(url: str | None) -> Address:
     )
 
 
-def open_channel(address: Address) -> grpc.Channel:
-    """Open a channel; it connects with the first call, not before."""
+def full_url(url: str | None = None) -> str:
+    """Return the address that `Client.connect(url)` would mean, in full, as `Client.url` has it.
+
+    Two addresses that are the same but for their spelling (a port left out) come out equal.
+    """
+    return parse_url(url).url
+
+
+def open_channel(address: Address, security: Security, token: Token) -> grpc.Channel:
+    """Open a channel whose calls carry the token; it connects with the first call, not before.
+
+    To another machine in plaintext the token is sent only where `security` says insecure.
+    """
     options = channel_options(address)
     if address.secure:
-        return grpc.secure_channel(address.target, grpc.ssl_channel_credentials(), options=options)
-    return grpc.insecure_channel(address.target, options=options)
+        return grpc.secure_channel(address.target, tls_credentials(security, token), options=options)
+    if address.loopback:
+        unix = address.target.startswith("unix:")
+        kind = grpc.LocalConnectionType.UDS if unix else grpc.LocalConnectionType.LOCAL_TCP
+        return grpc.secure_channel(address.target, local_credentials(kind, token), options=options)
+    channel = grpc.insecure_channel(address.target, options=options)
+    return grpc.intercept_channel(channel, PlaintextToken(token)) if security.insecure else channel
 
 
 def channel_options(address: Address) -> list[tuple[str, int | str]]:
@@ -90,7 +124,11 @@ def _service_config() -> str:
         {
             "methodConfig": [
                 {
-                    "name": [{"service": _SERVICE, "method": method} for method in _IDEMPOTENT],
+                    "name": [
+                        {"service": service, "method": method}
+                        for service, methods in _IDEMPOTENT.items()
+                        for method in methods
+                    ],
                     "retryPolicy": {
                         "maxAttempts": 4,
                         "initialBackoff": "0.2s",

@@ -2,56 +2,77 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
 from types import TracebackType
-
-import grpc
 
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 
 from . import _convert, _photos
+from ._accounts import Accounts
 from ._cancellation import Cancellation
-from ._channel import Address, open_channel, parse_url
-from ._errors import ClientClosed
+from ._channel import parse_url
+from ._connection import Connection
+from ._patience import patiently
 from ._photos import Photo
-from ._tag_many import OnError, check, patiently, tag_many
-from ._translate import from_rpc_error
+from ._security import Security
+from ._tag_many import OnError, check, tag_many
+from ._token import TOKEN_VARIABLE, Token, checked
 from ._values import Model, PhotoTags, ServedModels, TagManyResult
 
 TAG_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 10.0
 
 
-class Client:
+class Client(Accounts):
     """A connection to a Tagwright server; make one with `Client.connect()` and use it as a context manager.
 
     Safe to share between threads. Not to be carried over a fork: connect in the child process instead.
     Every method raises errors of this package's tree only (TagwrightError), and TypeError for a wrong type.
     """
 
-    def __init__(self, address: Address, channel: grpc.Channel) -> None:
-        self._address = address
-        self._channel = channel
-        self._stub = TaggingServiceStub(channel)
-        self._closed = False
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._stub = TaggingServiceStub(connection.channel)
 
     @classmethod
-    def connect(cls, url: str | None = None) -> Client:
-        """Return a client of the server at `url`: `grpc://host:port`, or `grpcs://host:port` for TLS.
+    def connect(
+        cls,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        client_certificate_file: str | os.PathLike[str] | None = None,
+        client_key_file: str | os.PathLike[str] | None = None,
+        insecure: bool = False,
+    ) -> Client:
+        """Return a client of the server at `url`: `grpc://host:port`, `grpcs://host:port` for TLS, or `unix:PATH`.
 
-        Without `url` the environment variable TAGWRIGHT_URL says where, else it is grpc://127.0.0.1:8470. The
+        Without `url` the environment variable TAGWRIGHT_URL says where, else it is grpc://127.0.0.1:8470. `token` is
+        a session's token or a key; without it, TAGWRIGHT_TOKEN's; without either, `login()` brings one. The
         connection is made with the first call; a server that is not there shows then, as ServerUnreachable.
+
+        With TLS, `ca_file` (PEM) names a private authority in place of the public ones, and the other two files (PEM)
+        are shown to a server that asks for a client certificate. A token goes to another machine over TLS only,
+        unless `insecure=True` says that plaintext will do.
         """
         address = parse_url(url)
-        return cls(address, open_channel(address))
+        security = Security(
+            ca_file=ca_file,
+            client_certificate_file=client_certificate_file,
+            client_key_file=client_key_file,
+            insecure=insecure,
+        )
+        if token is None:
+            token = os.environ.get(TOKEN_VARIABLE) or None
+        return cls(Connection(address, security=security, token=Token(checked(token) if token is not None else None)))
 
     @property
     def url(self) -> str:
         """The server's address in full."""
-        return self._address.url
+        return self._connection.address.url
 
     def tag(
         self,
@@ -138,8 +159,7 @@ class Client:
         page_token = ""
         while True:
             request = pb.ListModelsRequest(page_token=page_token)
-            with self._our_errors():
-                page = self._stub.ListModels(request, timeout=give_up_at - time.monotonic())
+            page = self._connection.call(self._stub.ListModels, request, timeout_s=give_up_at - time.monotonic())
             models.extend(_convert.model(message) for message in page.models)
             page_token = page.next_page_token
             if not page_token:
@@ -149,8 +169,7 @@ class Client:
 
     def close(self) -> None:
         """End the connection and every call under way; calling it again does nothing."""
-        self._closed = True
-        self._channel.close()
+        self._connection.close()
 
     def __enter__(self) -> Client:
         """Return the client itself; leaving the block closes it."""
@@ -164,13 +183,13 @@ class Client:
 
     def __repr__(self) -> str:
         """Show the address, and whether the client is closed."""
-        return f"<Client of {self.url}{', closed' if self._closed else ''}>"
+        return f"<Client of {self.url}{', closed' if self._connection.closed else ''}>"
 
     def _tag_image(
         self, request: pb.TagImageRequest, *, timeout_s: float, cancellation: Cancellation | None = None
     ) -> PhotoTags:
         started = time.perf_counter()
-        with self._our_errors():
+        with self._connection.our_errors():
             if cancellation is None:
                 response, call = self._stub.TagImage.with_call(request, timeout=timeout_s)
             else:  # a future can be cancelled, and costs a hand-over between threads
@@ -180,24 +199,3 @@ class Client:
         total_ms = (time.perf_counter() - started) * 1000
         timings = _convert.timings(call.trailing_metadata() or (), total_ms=total_ms)
         return _convert.photo_tags(response.tags, timings=timings)
-
-    @contextmanager
-    def _our_errors(self) -> Iterator[None]:
-        """Let no error of grpc's out of the block."""
-        if self._closed:
-            raise self._closed_error()
-        try:
-            yield
-        except grpc.FutureCancelledError as err:  # by close(), or by a tag_many that nobody waits for any more
-            raise self._closed_error() from err
-        except grpc.RpcError as err:
-            if self._closed:
-                raise self._closed_error() from err
-            raise from_rpc_error(err, url=self.url) from err
-        except ValueError as err:
-            if self._closed:  # grpc's way to say that another thread closed the channel a moment ago
-                raise self._closed_error() from err
-            raise
-
-    def _closed_error(self) -> ClientClosed:
-        return ClientClosed("this client is closed; make a new one with Client.connect()")

@@ -4,8 +4,18 @@
     ├── ImageRejected               not a photo the server takes: `metadata["limit"]` names which rule
     ├── PhotoUnreadable             the file could not be read on this side; nothing was sent
     ├── ArgumentInvalid             an argument is wrong: `field_violations` says which and why
+    ├── LoginFailed                 the user name or the password is wrong, or the account is disabled
+    ├── TokenInvalid                the token is missing, expired, revoked or malformed: sign in again
+    ├── ScopeMissing                the role or the token's scopes are not enough
     ├── NotFound                    no such thing, or not yours to see
+    ├── NameTaken                   there is an account of that name
+    ├── RequestIdReused             the `request_id` was used before with other content
+    ├── LastAdministrator           it would leave nobody to administer the server
     ├── Overloaded                  more work than the server takes at once: come back after `retry_after_s`
+    ├── RateLimited                 too many tries in too short a time: come back after `retry_after_s`
+    ├── QuotaExceeded               the account has as many of these as it may
+    ├── StorageFull                 the server's disk is full; what can be read still can
+    ├── Busy                        the database is locked, or a rival change won: come back after `retry_after_s`
     ├── ModelUnavailable            the server runs, its model does not answer
     ├── DeadlineExceeded            the time-out passed before the answer was there
     ├── ServerUnreachable           nobody answers at that address
@@ -34,12 +44,14 @@ class TagwrightError(Exception):
 
     `reason` is what programs branch on where the class is not enough (a name of the proto's ErrorReason without its
     prefix), `code` the name of the canonical status code, such as "INVALID_ARGUMENT"; it is empty where the error
-    arose on this side and nothing was sent.
+    arose on this side and nothing was sent. `request_id` is the id of the request that failed, where it had one:
+    making the same call with it again cannot do the same thing twice.
     """
 
     reason: str = "UNSPECIFIED"
     code: str
     retry_after_s: float | None
+    request_id: str | None
     metadata: Mapping[str, str]
     field_violations: tuple[FieldViolation, ...]
 
@@ -60,16 +72,12 @@ class TagwrightError(Exception):
         self.retry_after_s = retry_after_s
         self.metadata = dict(metadata or {})
         self.field_violations = tuple(field_violations)
+        self.request_id = self.metadata.get("request_id")
 
     @property
     def error_id(self) -> str | None:
         """What finds this failure in the server's log, where the server gave it."""
         return self.metadata.get("error_id")
-
-    @property
-    def request_id(self) -> str | None:
-        """The id of the request that failed, where it had one."""
-        return self.metadata.get("request_id")
 
 
 class ImageRejected(TagwrightError):
@@ -90,16 +98,76 @@ class ArgumentInvalid(TagwrightError):
     reason = "ARGUMENT_INVALID"
 
 
+class LoginFailed(TagwrightError):
+    """The user name or the password is wrong, or the account is disabled; which one the server never says."""
+
+    reason = "LOGIN_FAILED"
+
+
+class TokenInvalid(TagwrightError):
+    """The token is missing, expired, revoked or malformed; which one the server never says. Sign in again."""
+
+    reason = "TOKEN_INVALID"
+
+
+class ScopeMissing(TagwrightError):
+    """The caller's role or the token's scopes are not enough."""
+
+    reason = "SCOPE_MISSING"
+
+
 class NotFound(TagwrightError):
     """No such thing (a model, for example), or not yours to see."""
 
     reason = "NOT_FOUND"
 
 
+class NameTaken(TagwrightError):
+    """There is an account of that name."""
+
+    reason = "NAME_TAKEN"
+
+
+class RequestIdReused(TagwrightError):
+    """The `request_id` was used before with other content. Nothing was done."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class LastAdministrator(TagwrightError):
+    """It would leave nobody to administer the server. Nothing was done."""
+
+    reason = "LAST_ADMINISTRATOR"
+
+
 class Overloaded(TagwrightError):
     """More work than the server takes at once. Nothing was done; come back after `retry_after_s`."""
 
     reason = "OVERLOADED"
+
+
+class RateLimited(TagwrightError):
+    """Too many tries in too short a time; come back after `retry_after_s`."""
+
+    reason = "RATE_LIMITED"
+
+
+class QuotaExceeded(TagwrightError):
+    """The account has as many of these as it may."""
+
+    reason = "QUOTA_EXCEEDED"
+
+
+class StorageFull(TagwrightError):
+    """The server's disk is full: nothing was kept, what can be read still can. Come back after `retry_after_s`."""
+
+    reason = "STORAGE_FULL"
+
+
+class Busy(TagwrightError):
+    """The database is locked too long or does not answer, or a rival change won; come back after `retry_after_s`."""
+
+    reason = "BUSY"
 
 
 class ModelUnavailable(TagwrightError):

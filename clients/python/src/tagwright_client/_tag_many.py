@@ -6,15 +6,13 @@ callers together), one slow photo holds up no other, and each answer brings its 
 
 from __future__ import annotations
 
-import random
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, TypeAlias
 
 from ._cancellation import Cancellation
-from ._errors import ArgumentInvalid, ClientClosed, Overloaded, TagwrightError
+from ._errors import ArgumentInvalid, ClientClosed, TagwrightError
 from ._photos import Photo
 from ._values import PhotoTags, TagManyResult
 
@@ -23,7 +21,6 @@ TagOne: TypeAlias = Callable[[Photo, Cancellation], PhotoTags]
 
 # Twice as many photos are taken up as are in flight: a slow photo at the head does not leave the other workers idle.
 _WINDOW_PER_WORKER = 2
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0  # where the server said "overloaded" but not for how long
 
 
 def check(*, concurrency: int, on_error: str) -> None:
@@ -69,27 +66,6 @@ def tag_many(
     finally:
         cancellation.cancel()
         workers.shutdown(wait=True, cancel_futures=True)
-
-
-def patiently(attempt: Callable[[float], PhotoTags], cancellation: Cancellation, *, timeout_s: float) -> PhotoTags:
-    """Make `attempt(time left)` until the server is no longer overloaded, pausing as long as it asks.
-
-    Raises the Overloaded itself when the pause would not fit into what is left of `timeout_s`.
-    """
-    give_up_at = time.monotonic() + timeout_s
-    unasked_pause_s = _FIRST_PAUSE_S
-    while True:
-        try:
-            return attempt(give_up_at - time.monotonic())
-        except Overloaded as err:
-            if err.retry_after_s is not None:
-                pause_s = err.retry_after_s
-            else:
-                pause_s, unasked_pause_s = unasked_pause_s, min(unasked_pause_s * 2, _LONGEST_PAUSE_S)
-            # Never sooner than asked, and not all workers at once.
-            pause_s *= random.uniform(1.0, 1.25)
-            if time.monotonic() + pause_s >= give_up_at or not cancellation.pause(pause_s):
-                raise
 
 
 def _result(index: int, photo: Photo, future: Future[PhotoTags], *, on_error: OnError) -> TagManyResult:

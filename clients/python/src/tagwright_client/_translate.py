@@ -21,8 +21,18 @@ _BY_REASON: dict[str, type[errors.TagwrightError]] = {
     for kind in (
         errors.ImageRejected,
         errors.ArgumentInvalid,
+        errors.LoginFailed,
+        errors.TokenInvalid,
+        errors.ScopeMissing,
         errors.NotFound,
+        errors.NameTaken,
+        errors.RequestIdReused,
+        errors.LastAdministrator,
         errors.Overloaded,
+        errors.RateLimited,
+        errors.QuotaExceeded,
+        errors.StorageFull,
+        errors.Busy,
         errors.ModelUnavailable,
         errors.DeadlineExceeded,
         errors.InternalError,
@@ -31,6 +41,8 @@ _BY_REASON: dict[str, type[errors.TagwrightError]] = {
 # What a code means when no reason of ours comes with it: then grpc itself, or something in between, made the error.
 _BY_CODE: dict[grpc.StatusCode, type[errors.TagwrightError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.ArgumentInvalid,
+    grpc.StatusCode.UNAUTHENTICATED: errors.TokenInvalid,
+    grpc.StatusCode.PERMISSION_DENIED: errors.ScopeMissing,
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.Overloaded,
     grpc.StatusCode.UNAVAILABLE: errors.ServerUnreachable,
@@ -42,19 +54,44 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.TagwrightError]] = {
 _CODES_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 # grpc's own words, on either side, for a message over its limit: the code of overload, yet never worth a retry.
 _OVERSIZE = "larger than max"
+# Why grpc on this side sent nothing although there is a connection: the code says "unauthenticated", yet no server did.
+_NOT_SECRET = "security level"
+# grpc's words for why there is no connection, and what they mean to people; in older versions and newer ones.
+_HINTS = (
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its certificate has expired, or is signed by nobody this client knows: ca_file names a private authority",
+    ),
+    ("Hostname Verification Check failed", "its certificate is for another host name"),
+    ("is not in peer certificate", "its certificate is for another host name"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS there: use grpc://"),
+    ("neither UDS or TCP loopback", "that name leads to another machine: use grpcs:// and its real name"),
+)
+_NO_CONNECTION, _BROKEN_OFF = "failed to connect", "Socket closed"
+_BROKEN_OFF_TLS = "perhaps it asks for a client certificate"
+_BROKEN_OFF_PLAIN = "perhaps it speaks TLS: use grpcs://"
 
 _Detail = TypeVar("_Detail", bound=Message)
 
 
-def from_rpc_error(err: Exception, *, url: str) -> errors.TagwrightError:
-    """Return the error of this tree that a failed call (a grpc.RpcError) to the server at `url` amounts to."""
+def from_rpc_error(
+    err: Exception, *, url: str, oversize: type[errors.TagwrightError] = errors.ImageRejected
+) -> errors.TagwrightError:
+    """Return the error of this tree that a failed call (a grpc.RpcError) to the server at `url` amounts to.
+
+    `oversize` is what a message over grpc's limit amounts to: mostly a photo is what makes it large.
+    """
     if not isinstance(err, grpc.Call):
         return errors.InternalError(str(err), code=grpc.StatusCode.UNKNOWN.name)
     code = err.code()
     text = err.details() or code.name
-    error = _error(code, text, _details(err))
+    details = _details(err)
+    if code is grpc.StatusCode.UNAUTHENTICATED and _NOT_SECRET in text and not details:
+        return errors.ArgumentInvalid(f"no token is sent to {url}, which would not keep it secret: use grpcs://")
+    error = _error(code, text, details, oversize=oversize)
     if isinstance(error, errors.ServerUnreachable):
-        return errors.ServerUnreachable(f"no answer from {url}: {text}", code=error.code, metadata=error.metadata)
+        text = f"no answer from {url}: {text}{_hint(text, url=url)}"
+        return errors.ServerUnreachable(text, code=error.code, metadata=error.metadata)
     return error
 
 
@@ -64,7 +101,13 @@ def from_status(status: Status) -> errors.TagwrightError:
     return _error(code, status.message or code.name, list(status.details))
 
 
-def _error(code: grpc.StatusCode, text: str, details: Sequence[Any]) -> errors.TagwrightError:
+def _error(
+    code: grpc.StatusCode,
+    text: str,
+    details: Sequence[Any],
+    *,
+    oversize: type[errors.TagwrightError] = errors.ImageRejected,
+) -> errors.TagwrightError:
     info = _detail(details, ErrorInfo)
     retry = _detail(details, RetryInfo)
     bad = _detail(details, BadRequest)
@@ -72,7 +115,7 @@ def _error(code: grpc.StatusCode, text: str, details: Sequence[Any]) -> errors.T
     reason = info.reason if info is not None and info.domain == _DOMAIN else None
     kind = _BY_REASON.get(reason or "") or _BY_CODE.get(code, errors.TagwrightError)
     if reason is None and code is grpc.StatusCode.RESOURCE_EXHAUSTED and _OVERSIZE in text:
-        kind, metadata = errors.ImageRejected, {"limit": "bytes"}  # the photo is what makes a message large
+        kind, metadata = oversize, {"limit": "bytes"}
     if reason is not None and kind is errors.ServerUnreachable:
         kind = errors.TagwrightError  # a reason newer than this client: whoever named it was reached
     if reason is None and kind is errors.TagwrightError:
@@ -88,6 +131,15 @@ def _error(code: grpc.StatusCode, text: str, details: Sequence[Any]) -> errors.T
             for violation in (bad.field_violations if bad is not None else ())
         ],
     )
+
+
+def _hint(text: str, *, url: str) -> str:
+    for words, meaning in _HINTS:
+        if words in text:
+            return f" ({meaning})"
+    if _NO_CONNECTION in text and _BROKEN_OFF in text and not url.startswith("unix:"):
+        return f" ({_BROKEN_OFF_TLS if url.startswith('grpcs:') else _BROKEN_OFF_PLAIN})"
+    return ""
 
 
 def _details(call: grpc.Call) -> list[Any]:

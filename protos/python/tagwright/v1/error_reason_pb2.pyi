@@ -40,6 +40,30 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """DEADLINE_EXCEEDED: the caller's time ran out before the answer was there."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 7
     """INTERNAL: a fault in the server. The metadata's `error_id` finds it in the server's log."""
+    ERROR_REASON_LOGIN_FAILED: _ErrorReason.ValueType  # 8
+    """UNAUTHENTICATED: the user name or the password is wrong, or the account is disabled; which one is never said."""
+    ERROR_REASON_TOKEN_INVALID: _ErrorReason.ValueType  # 9
+    """UNAUTHENTICATED: the token is missing, expired, revoked or malformed; which one is never said."""
+    ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 10
+    """PERMISSION_DENIED: the caller's role or the token's scopes are not enough."""
+    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 11
+    """ALREADY_EXISTS: the `request_id` was used before with other content."""
+    ERROR_REASON_NAME_TAKEN: _ErrorReason.ValueType  # 12
+    """ALREADY_EXISTS: there is an account of that name."""
+    ERROR_REASON_BUSY: _ErrorReason.ValueType  # 13
+    """UNAVAILABLE: the database is locked too long or does not answer, or a rival change won; google.rpc.RetryInfo says
+    when to come back.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 14
+    """RESOURCE_EXHAUSTED: too many tries in too short a time; google.rpc.RetryInfo says when to come back."""
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 15
+    """RESOURCE_EXHAUSTED: the account has as many of these as it may; google.rpc.RetryInfo says when
+    it makes sense to look again.
+    """
+    ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 16
+    """RESOURCE_EXHAUSTED: the disk is full; what can be read still can. google.rpc.RetryInfo says when to come back."""
+    ERROR_REASON_LAST_ADMINISTRATOR: _ErrorReason.ValueType  # 17
+    """FAILED_PRECONDITION: it would leave nobody to administer the server."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed: the `reason` of the `google.rpc.ErrorInfo` (domain "tagwright") in an error's
@@ -64,4 +88,28 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 6
 """DEADLINE_EXCEEDED: the caller's time ran out before the answer was there."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 7
 """INTERNAL: a fault in the server. The metadata's `error_id` finds it in the server's log."""
+ERROR_REASON_LOGIN_FAILED: ErrorReason.ValueType  # 8
+"""UNAUTHENTICATED: the user name or the password is wrong, or the account is disabled; which one is never said."""
+ERROR_REASON_TOKEN_INVALID: ErrorReason.ValueType  # 9
+"""UNAUTHENTICATED: the token is missing, expired, revoked or malformed; which one is never said."""
+ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 10
+"""PERMISSION_DENIED: the caller's role or the token's scopes are not enough."""
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 11
+"""ALREADY_EXISTS: the `request_id` was used before with other content."""
+ERROR_REASON_NAME_TAKEN: ErrorReason.ValueType  # 12
+"""ALREADY_EXISTS: there is an account of that name."""
+ERROR_REASON_BUSY: ErrorReason.ValueType  # 13
+"""UNAVAILABLE: the database is locked too long or does not answer, or a rival change won; google.rpc.RetryInfo says
+when to come back.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 14
+"""RESOURCE_EXHAUSTED: too many tries in too short a time; google.rpc.RetryInfo says when to come back."""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 15
+"""RESOURCE_EXHAUSTED: the account has as many of these as it may; google.rpc.RetryInfo says when
+it makes sense to look again.
+"""
+ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 16
+"""RESOURCE_EXHAUSTED: the disk is full; what can be read still can. google.rpc.RetryInfo says when to come back."""
+ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason.ValueType  # 17
+"""FAILED_PRECONDITION: it would leave nobody to administer the server."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

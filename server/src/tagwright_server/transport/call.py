@@ -1,10 +1,11 @@
-"""What belongs to the call in progress: its deadline, and where its time went."""
+"""What belongs to the call in progress: its deadline, who makes it from where, and where its time went."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from tagwright_server.domain.access import Caller
 from tagwright_server.domain.deadline import Deadline
 from tagwright_server.domain.tagging import Timings
 
@@ -14,7 +15,15 @@ class Call:
     """One call of ours; `timings` is filled in by the servicer and goes into the trailing metadata."""
 
     deadline: Deadline
+    peer: str
+    admitted: Caller | None
     timings: Timings | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the call; every call but Login has one."""
+        assert self.admitted is not None  # noqa: S101  (the gate lets nobody else through)
+        return self.admitted
 
 
 _current: ContextVar[Call] = ContextVar("call")  # grpc runs each call in a context of its own

@@ -1,7 +1,8 @@
-"""What every call of ours passes through: room for it, its size, its deadline, and the status of whatever it raises.
+"""What every call of ours passes through: room, the gate, its size, its deadline, and the status of what it raises.
 
 Promises: no exception's text, no path and no traceback reaches a caller, except the safe text of a domain error. A call
-over capacity is refused before its message is read. A slow upload holds one of `calls_max` places, no longer than
+over capacity, or of somebody who may not make it, is refused before its message is read. Strangers, who may log in and
+nothing else, hold only some of the places. A slow upload holds one of `calls_max` places, no longer than
 `call_timeout_s`, and none of the machine's work. A message that has come holds its length in bytes until its answer.
 
 For that, our unary methods are registered as methods that read a stream of one message: grpc hands over the call at
@@ -15,6 +16,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 import grpc
@@ -29,6 +31,7 @@ from tagwright_server.errors import TagwrightError
 from tagwright_server.transport import call as calls
 from tagwright_server.transport import wire
 from tagwright_server.transport.call import Call
+from tagwright_server.transport.gate import Gate
 from tagwright_server.transport.health import HealthCalls
 from tagwright_server.transport.reflection import ReflectionCalls
 from tagwright_server.transport.status import internal, to_status
@@ -50,7 +53,9 @@ class Guard(grpc.ServerInterceptor):
     def __init__(
         self,
         *,
+        gate: Gate,
         capacity: Capacity,
+        strangers: Capacity,
         message_bytes: Capacity,
         sizes: wire.SizeLimits,
         call_timeout_s: float,
@@ -58,7 +63,9 @@ class Guard(grpc.ServerInterceptor):
         health: HealthCalls,
         reflection: ReflectionCalls,
     ) -> None:
+        self._gate = gate
         self._capacity = capacity
+        self._strangers = strangers
         self._message_bytes = message_bytes
         self._sizes = sizes
         self._call_timeout_s = call_timeout_s
@@ -105,8 +112,11 @@ class Guard(grpc.ServerInterceptor):
         assert parse is not None and method_of_service is not None  # noqa: S101, PT018  (it is unary; for mypy)
 
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-            with self._capacity.hold():
-                call = Call(Deadline(min(context.time_remaining(), self._call_timeout_s), self._clock))
+            with self._capacity.hold(), ExitStack() as stack:
+                peer, caller = self._gate.admit(method, context)
+                if caller is None:
+                    stack.enter_context(self._strangers.hold())
+                call = Call(Deadline(min(context.time_remaining(), self._call_timeout_s), self._clock), peer, caller)
                 if not context.add_callback(call.deadline.hang_up):
                     raise CallerGone
                 message = self._receive(messages, context, call.deadline)

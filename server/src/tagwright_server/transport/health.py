@@ -1,14 +1,14 @@
 """The standard health service, which says of each service whether it can do its work just now.
 
-One thread looks at short intervals whether the models answer. Answering has threads of its own, so that no load of
-other calls keeps health from being asked.
+One thread looks at short intervals whether the models and the database answer. Answering has threads of its own, so
+that no load of other calls keeps health from being asked.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,36 +16,41 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 
-from tagwright.v1 import tagging_service_pb2
+from tagwright.v1 import auth_service_pb2, tagging_service_pb2
 
 log = logging.getLogger(__name__)
 
 TAGGING = tagging_service_pb2.DESCRIPTOR.services_by_name["TaggingService"].full_name
+AUTH = auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name
 _SERVER = ""  # the protocol's name for the server as a whole
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health:
-    """Health as `ready` sees it; `each_time` is done at the same intervals."""
+    """Health as `ready` sees it, for each service and for all together; `each_time` is done at the same intervals.
+
+    `on_change` hears of the services, and of the server as a whole, which is "".
+    """
 
     def __init__(
         self,
         *,
-        ready: Callable[[], bool],
+        ready: Mapping[str, Callable[[], bool]],
         interval_s: float,
         each_time: Callable[[], None],
-        on_change: Callable[[bool], None],
+        on_change: Callable[[str, bool], None],
     ) -> None:
         self._ready = ready
         self._interval_s = interval_s
         self._each_time = each_time
         self._on_change = on_change
         self._servicer = HealthServicer()
-        self._said: bool | None = None
+        self._said: dict[str, bool] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="health", daemon=True)
-        self._say(False)
+        for service in (*ready, _SERVER):
+            self._say(service, False)
 
     def add_to(self, server: grpc.Server) -> None:
         """Register the service."""
@@ -73,18 +78,24 @@ class Health:
     def _look(self) -> None:
         try:
             self._each_time()
-            ready = self._ready()
         except Exception:
-            log.exception("looking after the models failed")
-            ready = False
-        if ready != self._said:
-            self._say(ready)
-            self._on_change(ready)
+            log.exception("looking after the calls failed")
+        found = {service: self._answers(ready) for service, ready in self._ready.items()}
+        for service, ready in (found | {_SERVER: all(found.values())}).items():
+            if ready != self._said[service]:
+                self._say(service, ready)
+                self._on_change(service, ready)
 
-    def _say(self, ready: bool) -> None:
-        self._said = ready
-        for service in (_SERVER, TAGGING):
-            self._servicer.set(service, _SERVING if ready else _NOT_SERVING)
+    def _answers(self, ready: Callable[[], bool]) -> bool:
+        try:
+            return ready()
+        except Exception:
+            log.exception("looking whether a service is ready failed")
+            return False
+
+    def _say(self, service: str, ready: bool) -> None:
+        self._said[service] = ready
+        self._servicer.set(service, _SERVING if ready else _NOT_SERVING)
 
 
 class HealthCalls:

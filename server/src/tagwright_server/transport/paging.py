@@ -5,48 +5,80 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tagwright_server.errors import ArgumentInvalid
 
 DEFAULT_SIZE = 50  # both as the contract says (tagging_service.proto)
 LARGEST_SIZE = 500
-_OFFSET_BYTES = 4
 _MARK_BYTES = 8
 
 T = TypeVar("T")
 
 
 def page(things: Sequence[T], *, page_size: int, page_token: str, bound_to: str) -> tuple[Sequence[T], str]:
-    """Return one page and the token of the next, "" after the last.
+    """Return one page of a list that is all there, and the token of the next, "" after the last.
 
     `bound_to` says which list this is: the call, its other arguments and what the list's order depends on. A token made
     for anything else is refused. It carries no authority: whoever forges one sees a page of what they may see anyway.
     """
+    positions = range(len(things))
+
+    def following(after: str | None, limit: int) -> Sequence[int]:
+        start = 0 if after is None else _whole(after) + 1
+        return positions[start : start + limit]
+
+    found, token = page_after(following, place=str, page_size=page_size, page_token=page_token, bound_to=bound_to)
+    return [things[position] for position in found], token
+
+
+def page_after(
+    following: Callable[[str | None, int], Sequence[T]],
+    *,
+    place: Callable[[T], str],
+    page_size: int,
+    page_token: str,
+    bound_to: str,
+) -> tuple[Sequence[T], str]:
+    """Return one page of a list that the store has, and the token of the next, "" after the last.
+
+    `following(after, limit)` gives the things behind a place, from the first on where it is None; `place` tells a
+    thing's own. What is added meanwhile moves nothing.
+    """
     if page_size < 0:
         raise ArgumentInvalid(f"must not be negative, not {page_size}", field="page_size")
     size = min(page_size or DEFAULT_SIZE, LARGEST_SIZE)
-    start = _read(page_token, bound_to) if page_token else 0
-    end = start + size
-    return things[start:end], _write(end, bound_to) if end < len(things) else ""
+    found = following(_read(page_token, bound_to) if page_token else None, size + 1)
+    shown = found[:size]
+    return shown, _write(place(shown[-1]), bound_to) if len(found) > size else ""
 
 
-def _write(offset: int, bound_to: str) -> str:
-    place = offset.to_bytes(_OFFSET_BYTES, "big")
-    return base64.urlsafe_b64encode(place + _mark(place, bound_to)).decode("ascii")
+def _write(place: str, bound_to: str) -> str:
+    raw = place.encode("utf-8")
+    return base64.urlsafe_b64encode(_mark(raw, bound_to) + raw).decode("ascii")
 
 
-def _read(token: str, bound_to: str) -> int:
+def _read(token: str, bound_to: str) -> str:
     try:
         raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeEncodeError, ValueError):
-        raw = b""
-    place = raw[:_OFFSET_BYTES]
-    if len(raw) != _OFFSET_BYTES + _MARK_BYTES or raw[_OFFSET_BYTES:] != _mark(place, bound_to):
-        raise ArgumentInvalid("is not a token of this list; begin again without one", field="page_token")
-    return int.from_bytes(place, "big")
+        mark, place = raw[:_MARK_BYTES], raw[_MARK_BYTES:]
+        if mark == _mark(place, bound_to):
+            return place.decode("utf-8")
+    except (binascii.Error, UnicodeError, ValueError):
+        pass
+    raise _no_token()
+
+
+def _whole(place: str) -> int:
+    if not (place.isascii() and place.isdigit() and len(place) < 19):  # forged: the mark is no secret
+        raise _no_token()
+    return int(place)
+
+
+def _no_token() -> ArgumentInvalid:
+    return ArgumentInvalid("is not a token of this list; begin again without one", field="page_token")
 
 
 def _mark(place: bytes, bound_to: str) -> bytes:
-    return hashlib.blake2b(place + bound_to.encode("utf-8"), digest_size=_MARK_BYTES).digest()
+    return hashlib.blake2b(place + b"\0" + bound_to.encode("utf-8"), digest_size=_MARK_BYTES).digest()

@@ -8,23 +8,28 @@ elsewhere, by the decoding workers and the model's own queue.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from grpc_reflection.v1alpha.reflection import enable_server_reflection
 
+from tagwright.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from tagwright.v1.tagging_service_pb2_grpc import add_TaggingServiceServicer_to_server
 from tagwright_server.address import Address
 from tagwright_server.clock import Clock
 from tagwright_server.domain.capacity import Capacity
 from tagwright_server.errors import StartupError
 from tagwright_server.settings import Settings
+from tagwright_server.transport.auth import AuthService
+from tagwright_server.transport.gate import Gate
 from tagwright_server.transport.guard import Guard
-from tagwright_server.transport.health import TAGGING, Health, HealthCalls
+from tagwright_server.transport.health import AUTH, TAGGING, Health, HealthCalls
 from tagwright_server.transport.reflection import ReflectionCalls
+from tagwright_server.transport.security import Tls
 from tagwright_server.transport.tagging import TaggingService
 from tagwright_server.transport.wire import SizeLimits
 
@@ -36,6 +41,14 @@ _REFLECTION_THREADS = 2
 _MOST_CALLS = 16_384
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Our services, one of each."""
+
+    auth: AuthService
+    tagging: TaggingService
+
+
 class Server:
     """One listening server."""
 
@@ -43,16 +56,20 @@ class Server:
         self,
         settings: Settings,
         *,
-        service: TaggingService,
-        ready: Callable[[], bool],
-        on_change: Callable[[bool], None],
+        services: Services,
+        gate: Gate,
+        ready: Mapping[str, Callable[[], bool]],
+        on_change: Callable[[str, bool], None],
         clock: Clock,
+        tls: Tls | None = None,
     ) -> None:
         self._settings = settings
         self._health_threads = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._health_calls = HealthCalls(self._health_threads)
         self._reflection_threads = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
         guard = Guard(
+            gate=gate,
+            strangers=Capacity(settings.logins_max, "logins"),
             capacity=Capacity(settings.calls_max, "calls"),
             message_bytes=Capacity(settings.request_bytes_in_progress_max, "bytes of requests"),
             sizes=SizeLimits(settings.photo_bytes_max, settings.request_overhead_bytes_max),
@@ -67,15 +84,16 @@ class Server:
             options=_options(settings),
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
-        add_TaggingServiceServicer_to_server(service, self._grpc)
+        add_AuthServiceServicer_to_server(services.auth, self._grpc)
+        add_TaggingServiceServicer_to_server(services.tagging, self._grpc)
         self._health = Health(
             ready=ready, interval_s=settings.health_interval_s, each_time=guard.cancel_overdue, on_change=on_change
         )
         self._health.add_to(self._grpc)
         if settings.reflection:
             health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-            enable_server_reflection((TAGGING, health_name, REFLECTION), self._grpc)
-        self.address = _bind(self._grpc, Address.parse(settings.listen))
+            enable_server_reflection((AUTH, TAGGING, health_name, REFLECTION), self._grpc)
+        self.address = _bind(self._grpc, Address.parse(settings.listen), tls)
 
     def start(self) -> None:
         """Take calls, with health saying how it is."""
@@ -94,9 +112,12 @@ class Server:
         self._reflection_threads.shutdown()
 
 
-def _bind(server: grpc.Server, address: Address) -> Address:
+def _bind(server: grpc.Server, address: Address, tls: Tls | None) -> Address:
     try:
-        port = server.add_insecure_port(str(address))
+        if tls is not None:
+            port = server.add_secure_port(str(address), tls.credentials())
+        else:
+            port = server.add_insecure_port(str(address))
     except RuntimeError as err:
         raise StartupError(f"cannot listen on {address}") from err
     return address if address.path else Address(host=address.host, port=port)
@@ -113,6 +134,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", settings.metadata_bytes_max),
         ("grpc.absolute_max_metadata_size", settings.metadata_bytes_max),  # in between, grpc refuses at random
         ("grpc.max_concurrent_streams", settings.streams_max),
+        ("grpc.server_handshake_timeout_ms", ms(settings.connection_handshake_max_s)),
         ("grpc.max_connection_idle_ms", ms(settings.connection_idle_max_s)),
         ("grpc.max_connection_age_ms", ms(settings.connection_age_max_s)),
         ("grpc.max_connection_age_grace_ms", ms(settings.connection_age_grace_s)),

@@ -14,24 +14,27 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from tagwright_server.errors import (
-    ArgumentInvalid,
-    DeadlineExceeded,
-    ImageRejected,
-    ModelUnavailable,
-    NotFound,
-    Overloaded,
-    TagwrightError,
-)
+from tagwright_server import errors
+from tagwright_server.errors import ArgumentInvalid, ComeBack, TagwrightError
 
 DOMAIN = "tagwright"
 CODES: Mapping[type[TagwrightError], grpc.StatusCode] = {
-    ImageRejected: grpc.StatusCode.INVALID_ARGUMENT,
-    ArgumentInvalid: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFound: grpc.StatusCode.NOT_FOUND,
-    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    ModelUnavailable: grpc.StatusCode.UNAVAILABLE,
-    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.ImageRejected: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ArgumentInvalid: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.LoginFailed: grpc.StatusCode.UNAUTHENTICATED,
+    errors.TokenInvalid: grpc.StatusCode.UNAUTHENTICATED,
+    errors.ScopeMissing: grpc.StatusCode.PERMISSION_DENIED,
+    errors.RequestIdReused: grpc.StatusCode.ALREADY_EXISTS,
+    errors.NameTaken: grpc.StatusCode.ALREADY_EXISTS,
+    errors.LastAdministrator: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ModelUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Busy: grpc.StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 INTERNAL_REASON = "INTERNAL"
 # Text, twice over (grpc-message and grpc-status-details-bin), has to fit into the 8 KiB of headers clients take.
@@ -47,7 +50,7 @@ def to_status(error: TagwrightError, *, field_prefix: str = "") -> Status:
         violation = BadRequest.FieldViolation(field=field, description=_short(text))
         details.append(BadRequest(field_violations=[violation]))
         text = f"{field}: {text}"
-    if isinstance(error, (Overloaded, ModelUnavailable)):
+    if isinstance(error, ComeBack):
         retry = RetryInfo()
         retry.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after_s))
         details.append(retry)

@@ -1,0 +1,58 @@
+"""What the store need not keep for ever is dropped: at the start and every hour."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from tagwright_server.clock import Clock
+from tagwright_server.domain.replies import KEPT_FOR
+from tagwright_server.domain.throttle import FORGOTTEN_AFTER
+from tagwright_server.errors import ComeBack
+from tagwright_server.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 3600.0
+
+
+class Housekeeping:
+    """A thread that sweeps."""
+
+    def __init__(self, store: Store, *, audit_kept_for: timedelta, clock: Clock) -> None:
+        self._store = store
+        self._audit_kept_for = audit_kept_for
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Sweep now, and from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a sweep in progress is finished."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def sweep(self) -> None:
+        """Drop what is over. Each kind is a transaction of its own; what is busy is left for the next time."""
+        now = self._clock.now()
+        try:
+            self._store.sessions.prune(expired_before=now)
+            self._store.replies.prune(before=now - KEPT_FOR)
+            self._store.failures.prune(before=now - FORGOTTEN_AFTER)
+            self._store.audit.prune(before=now - self._audit_kept_for)
+        except ComeBack as err:
+            log.warning("housekeeping is left for the next time: %s", err)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.sweep()
+            except Exception:
+                log.exception("housekeeping failed; the next try is in an hour")
+            if self._stop.wait(_EVERY_S):
+                return

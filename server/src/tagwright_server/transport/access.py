@@ -1,0 +1,33 @@
+"""What every call of ours asks of its caller: one table. A call that is not in it is refused, whoever makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tagwright_server.domain.access import Needs, Rule
+from tagwright_server.store.records import Scope
+
+_ANYONE = Rule(Needs.NOTHING)
+_SIGNED_IN = Rule(Needs.TOKEN)
+_PERSON = Rule(Needs.SESSION)
+_ADMIN = Rule(scope=Scope.ADMIN)
+_READS_TAGS = Rule(scope=Scope.TAGGING_READ)
+
+RULES: Mapping[str, Rule] = {
+    "/tagwright.v1.AuthService/Login": _ANYONE,
+    "/tagwright.v1.AuthService/Logout": _PERSON,
+    "/tagwright.v1.AuthService/WhoAmI": _SIGNED_IN,
+    "/tagwright.v1.AuthService/ChangePassword": _PERSON,
+    "/tagwright.v1.AuthService/CreateUser": _ADMIN,
+    "/tagwright.v1.AuthService/GetUser": _ADMIN,
+    "/tagwright.v1.AuthService/ListUsers": _ADMIN,
+    "/tagwright.v1.AuthService/UpdateUser": _ADMIN,
+    "/tagwright.v1.AuthService/DeleteUser": _ADMIN,
+    "/tagwright.v1.AuthService/CreateApiKey": _PERSON,
+    "/tagwright.v1.AuthService/ListApiKeys": _SIGNED_IN,
+    "/tagwright.v1.AuthService/RevokeApiKey": _SIGNED_IN,
+    "/tagwright.v1.AuthService/ListAuditEvents": _ADMIN,
+    "/tagwright.v1.TaggingService/TagImage": _READS_TAGS,
+    "/tagwright.v1.TaggingService/TagImages": _READS_TAGS,
+    "/tagwright.v1.TaggingService/ListModels": _READS_TAGS,
+}
