@@ -49,15 +49,15 @@ class SessionsContract:
         with pytest.raises(NotFound):
             store.sessions.add(a_session(an_account()))
 
-    def test_a_session_is_touched_forwards_only(self, store: Store) -> None:
+    def test_a_session_is_touched_also_when_the_clock_went_back(self, store: Store) -> None:
         [ada] = added(store, "Ada")
         session = a_session(ada)
         store.sessions.add(session)
-        for at, kept in ((NOW + HOUR, NOW + HOUR), (NOW, NOW + HOUR), (NOW + 2 * HOUR, NOW + 2 * HOUR)):
+        for at in (NOW + HOUR, NOW, NOW + 2 * HOUR):
             store.sessions.touch(session.id, at=at)
             found = store.sessions.find(session.token_hash)
             assert found is not None
-            assert found[0].used == kept
+            assert found[0].used == at
         store.sessions.touch("no such", at=NOW)
 
     def test_a_session_ends_once(self, store: Store) -> None:
@@ -161,15 +161,15 @@ class ApiKeysContract:
             with pytest.raises(NotFound):
                 store.api_keys.revoke(odd, at=NOW)
 
-    def test_a_key_is_touched_forwards_only(self, store: Store) -> None:
+    def test_a_key_is_touched_also_when_the_clock_went_back(self, store: Store) -> None:
         [ada] = added(store, "Ada")
         key = a_key(ada)
         store.api_keys.add(key)
-        for at, kept in ((NOW + HOUR, NOW + HOUR), (NOW, NOW + HOUR)):
+        for at in (NOW + HOUR, NOW):
             store.api_keys.touch(key.id, at=at)
             found = store.api_keys.get(key.id)
             assert found is not None
-            assert found.used == kept
+            assert found.used == at
 
     def test_valid_keys_are_counted(self, store: Store) -> None:
         [ada, bob] = added(store, "Ada", "Bob")

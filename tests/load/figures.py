@@ -34,16 +34,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A figure somebody promised: `measured` is to be at least `at_least`."""
+    """A figure somebody promised: `measured` is to be at least `at_least` and at most `at_most`, where these are given."""
 
     what: str
-    at_least: float
+    at_least: float | None
     measured: float | None
+    at_most: float | None = None
 
     @property
     def met(self) -> bool:
         """Whether it is; what was not measured is not met."""
-        return self.measured is not None and self.measured >= self.at_least
+        if self.measured is None:
+            return False
+        enough = self.at_least is None or self.measured >= self.at_least
+        return enough and (self.at_most is None or self.measured <= self.at_most)
 
 
 @dataclass(frozen=True, slots=True)

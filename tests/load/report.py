@@ -2,7 +2,7 @@
 
 {"format": 1, "date", "seconds", "rounds", "machine": {...}, "photos", "model": {...},
  "scenarios": {NAME: {"title", "seconds", "rows": [{"table", "name", "figures", "not_measured"}], "notes": [...],
-                      "aims": [{"what", "at_least", "measured", "met"}]}}}
+                      "aims": [{"what", "at_least" and "at_most" or one of them, "measured", "met"}]}}}
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Results:
             ],
             "notes": [note.text for note in self.notes],
             "aims": [
-                {"what": aim.what, "at_least": aim.at_least, "measured": _rounded(aim.measured), "met": aim.met}
+                {"what": aim.what, **_bounds(aim), "measured": _rounded(aim.measured), "met": aim.met}
                 for aim in self.aims
             ],
         }
@@ -82,7 +82,10 @@ def show(console: Console, results: Results, *, busy: bool = False) -> None:
         measured = "not measured" if aim.measured is None else f"{aim.measured:.2f}"
         said = "[green]met[/]" if aim.met else "[red]missed[/]"
         doubt = ", but the machine was busy: measure again" if busy else ""
-        console.print(f"{aim.what}: {measured}, aim {aim.at_least:g}: {said}{doubt}", highlight=False)
+        promised = " to ".join(f"{bound:g}" for bound in _bounds(aim).values())
+        if aim.at_least is None:
+            promised = f"at most {promised}"
+        console.print(f"{aim.what}: {measured}, aim {promised}: {said}{doubt}", highlight=False)
     console.print()
 
 
@@ -121,6 +124,11 @@ def shown(figure: Figure) -> str:
     if 0 < size < 1e-3:
         return f"{figure:.1g}"
     return f"{figure:.0f}" if size >= 100 else f"{figure:.1f}" if size >= 10 else f"{figure:.2f}"
+
+
+def _bounds(aim: Aim) -> dict[str, float]:
+    bounds = {"at_least": aim.at_least, "at_most": aim.at_most}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def _rounded(figure: Figure) -> Figure:

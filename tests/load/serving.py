@@ -1,17 +1,21 @@
-"""A real server, started as its users start it and always stopped: `tagwright-server` in a process of its own."""
+"""A real server, started as its users start it and always stopped: `tagwright-server` in a process of its own.
+
+It keeps its data in a folder that goes with it, and has one account, whose password nobody else gets to know.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +25,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tagwright_client import Client
 
 SERVICE = "tagwright.v1.TaggingService"
+ACCOUNT = "bench"  # an administrator: the first account always is
 _LOOK_S = 0.02
 _START_S = 120.0  # 5 on an idle machine
 _STOP_S = 30.0
@@ -50,6 +55,13 @@ class Serving:
     address: str
     engine: str  # as it calls itself, with its version
     start_s: float  # from the command to health's SERVING
+    token: str = field(repr=False)  # a key that may tag
+    password: str = field(repr=False)  # ACCOUNT's
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process that calls gets to know: everyone on the machine can read what is on its command line."""
+        return {"TAGWRIGHT_TOKEN": self.token}
 
 
 @contextmanager
@@ -57,26 +69,41 @@ def serve(engine: Engine, repository: Path, more: Sequence[str] = ()) -> Iterato
     """Run a server on a free port for as long as the block runs; raises NotServed."""
     address = f"127.0.0.1:{_free_port()}"
     flags = [f"--listen={address}", f"--inference={engine.setting}", f"--model-repository={repository}", *more]
-    with tempfile.TemporaryFile("w+") as log:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TAGWRIGHT_")}
+    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory(prefix="tagwright-bench-data-") as data:
+        data_folder = f"--data-folder={data}"
+        password = _make_account(data_folder, environment)
         started = time.monotonic()
         process = subprocess.Popen(
-            [*_command(), *flags],
+            [*_command(), *flags, data_folder],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("TAGWRIGHT_")},
+            env=environment,
             start_new_session=True,  # Ctrl-C is for the bench, which then stops its server
         )
         try:
             _await(process, address, log)
             start_s = time.monotonic() - started
             with Client.connect(f"grpc://{address}") as client:
+                client.login(ACCOUNT, password)
                 name = client.models().engine
+                token = client.create_api_key(ACCOUNT, ["tagging:read"]).key
             if not name.startswith(engine.begins):
                 raise NotServed(f"--inference={engine.setting} runs {name} on this machine")
-            yield Serving(process.pid, address, name, start_s)
+            yield Serving(process.pid, address, name, start_s, token, password)
         finally:
             _stop(process)
+
+
+def _make_account(data_folder: str, environment: Mapping[str, str]) -> str:
+    """Make the account and return its password, which no command line and no file gets to see."""
+    password = secrets.token_urlsafe()
+    command = [*_command(), "admin", "create", ACCOUNT, "--password-file=-", data_folder]
+    done = subprocess.run(command, input=password + "\n", capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise NotServed(f"no account can be made: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+    return password
 
 
 def _command() -> list[str]:

@@ -44,7 +44,9 @@ class Setup:
         with (
             serve(engine, self.repository, [f"--default-model={self.model.parent.name}"]) as serving,
             Child(
-                "callers", {"address": serving.address, "photos": [str(file) for file in self.photos.files]}
+                "callers",
+                {"address": serving.address, "photos": [str(file) for file in self.photos.files]},
+                environment=serving.environment,
             ) as client,
         ):
             warm_up(client, min(self.seconds, 2.0))

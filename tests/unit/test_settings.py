@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tagwright_server.errors import StartupError
-from tagwright_server.settings import Settings, flag, load, markdown
+from tagwright_server.options import load, markdown
+from tagwright_server.settings import Settings, flag
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "settings.md"
@@ -36,12 +37,12 @@ def _refusal(*argv: str) -> str:
 
 
 def test_the_page_of_settings_is_the_one_the_code_makes() -> None:
-    told = "docs/settings.md is old; make it anew: .venv/bin/python -m tagwright_server.settings > docs/settings.md"
+    told = "docs/settings.md is old; make it anew: .venv/bin/python -m tagwright_server.options > docs/settings.md"
     assert PAGE.read_text(encoding="utf-8") == markdown(), told
 
 
 def test_the_code_prints_its_page() -> None:
-    command = [sys.executable, "-m", "tagwright_server.settings"]
+    command = [sys.executable, "-m", "tagwright_server.options"]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == markdown()
 
 

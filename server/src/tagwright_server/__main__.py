@@ -1,4 +1,4 @@
-"""`tagwright-server`: settings in, a serving process out."""
+"""`tagwright-server`: settings in, a serving process out. `tagwright-server admin` works on the store and ends."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import sys
 from collections.abc import Sequence
 
 from tagwright_server.errors import StartupError
-from tagwright_server.settings import load
+from tagwright_server.options import load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; returns the exit code: 0 after a graceful stop, 2 where it cannot start."""
+    words = sys.argv[1:] if argv is None else argv
     try:
-        settings = load(sys.argv[1:] if argv is None else argv)
-        from tagwright_server import app  # late: --help need not wait for it
+        if words and words[0] == "admin":
+            from tagwright_server import local  # late, both: --help need not wait for them
+
+            return local.main(words[1:])
+        settings = load(words)
+        from tagwright_server import app
 
         return app.serve(settings)
     except StartupError as err:
         print(f"tagwright-server: {err}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # at a prompt; a server that serves has its own way to stop
+        return 130
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ from tagwright_server.images.worker import DecodePool, Pending
 from tagwright_server.inference.backend import Backend
 from tagwright_server.inference.bundle import Bundle, load_bundles
 from tagwright_server.inference.engines import open_backend
-from tagwright_server.settings import Settings, own_version
+from tagwright_server.options import own_version
+from tagwright_server.settings import Settings
 from tagwright_server.transport.auth import AuthParts, AuthService
 from tagwright_server.transport.gate import Gate
 from tagwright_server.transport.health import AUTH, TAGGING

@@ -93,9 +93,8 @@ class ApiKeys:
         return key
 
     def touch(self, id: str, *, at: datetime) -> None:
-        """Note that it was used, unless that was noted for a later moment, or the database has no time just now."""
-        unused_since = ApiKeyRow.used.is_null() | (ApiKeyRow.used < at)
-        touch(self._database, ApiKeyRow.update(used=at).where(ApiKeyRow.id == id, unused_since))
+        """Note that it was used, unless the database has no time just now."""
+        touch(self._database, ApiKeyRow.update(used=at).where(ApiKeyRow.id == id))
 
     def count_valid(self, account_id: str, *, at: datetime) -> int:
         """Return how many keys of an account are neither revoked nor expired; call inside transaction().

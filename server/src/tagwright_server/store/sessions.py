@@ -57,8 +57,11 @@ class Sessions:
         return (_session(row), accounts.account(row[len(_COLUMNS) :])) if row else None
 
     def touch(self, id: str, *, at: datetime) -> None:
-        """Note that it was used, unless that was noted for a later moment, or the database has no time just now."""
-        query = SessionRow.update(used=at).where(SessionRow.id == id, SessionRow.used < at)
+        """Note that it was used, unless the database has no time just now.
+
+        An earlier moment than the last one counts too: then the clock went back, and the idle time with it.
+        """
+        query = SessionRow.update(used=at).where(SessionRow.id == id)
         touch(self._database, query)
 
     def end(self, id: str) -> bool:

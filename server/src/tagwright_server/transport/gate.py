@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import grpc
 
+from tagwright_server.address import Network
 from tagwright_server.domain.access import Caller, Needs, Rule, check
 from tagwright_server.domain.credentials import Credentials
 from tagwright_server.errors import ScopeMissing, TokenInvalid
-from tagwright_server.settings import Network
 from tagwright_server.transport.access import RULES
 from tagwright_server.transport.peer import peer_of
 
