@@ -30,7 +30,8 @@ setup: $(VENV)/.dev ## make .venv with everything: server, command line, trainin
 demo: $(VENV)/.run ## start a server with its Triton, tag the sample photos, say what to try next
 	@$(BIN)/python demo/demo.py $(ARGS)
 
-serve: $(VENV)/.run ## run the server until Ctrl-C; ARGS are its flags
+serve: $(VENV)/.run ## run the server until Ctrl-C, the first time with an account; ARGS are its flags
+	@$(BIN)/tagwright-server admin first $(ARGS) | sed 's,tagwright login,$(BIN)/&,'
 	@exec $(BIN)/tagwright-server $(ARGS)
 
 test: $(VENV)/.dev ## run every test; ARGS go to pytest

@@ -1,6 +1,7 @@
-"""`make demo`: a Tagwright server with its Triton tags the sample photos; shows the tags and where the time went.
+"""`make demo`: a Tagwright server with its Triton and an account of its own tags the sample photos.
 
-Uses what is installed beside the Python that runs it, and nothing outside this folder. Arguments go to the server
+Shows the tags and where the time went. Uses what is installed beside the Python that runs it; its store is a temporary
+folder, and nothing is left behind. Arguments go to the server
 (`--inference=local`). Ends the server whatever happens; the exit code is 0 only if everything worked.
 """
 
@@ -49,9 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="tagwright-demo-") as folder,
-            running_server(arguments, Path(folder) / "server.log", out) as url,
+            running_server(arguments, Path(folder), out) as url,
             Client.connect(url) as client,
         ):
+            sign_in(client, Path(folder), out)
             show_server(client, out)
             for path in sorted(PHOTOS.glob("*.jpg")):
                 show_photo(path, client.tag(path), out)
@@ -67,15 +69,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def running_server(arguments: Sequence[str], log: Path, out: Console) -> Iterator[str]:
-    """Run a server on a free port while the block lasts; gives its URL once it is ready."""
+def running_server(arguments: Sequence[str], folder: Path, out: Console) -> Iterator[str]:
+    """Run a server on a free port, its store in `folder`, while the block lasts; gives its URL once it is ready."""
     command = Path(sys.executable).parent / "tagwright-server"
     if not command.is_file():
         raise DemoError(f"there is no {command.name} beside {sys.executable}; `make demo` installs it")
+    log, store = folder / "server.log", f"--data-folder={folder}"
+    made = subprocess.run([command, "admin", "first", store], capture_output=True, encoding="utf-8", check=False)
+    if made.returncode != 0:
+        raise DemoError(f"no account could be made: {made.stderr.strip()}")
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches this program only, which then ends the server in order.
         server = subprocess.Popen(
-            [command, "--listen=127.0.0.1:0", *arguments],
+            [command, "--listen=127.0.0.1:0", store, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -133,6 +139,13 @@ def stop(server: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         os.killpg(server.pid, signal.SIGKILL)
         return server.wait()
+
+
+def sign_in(client: Client, folder: Path, out: Console) -> None:
+    """Sign in with the password that was made for this demo."""
+    signed_in = client.login("admin", (folder / "admin-password").read_text().strip())
+    account = f"{signed_in.user.username}, an administrator made for this demo"
+    out.print(Text("signed in as ", style="dim").append(screen.safe(account), style="not dim"), soft_wrap=True)
 
 
 def show_server(client: Client, out: Console) -> None:
@@ -195,7 +208,8 @@ def show_next(out: Console) -> None:
     command = Path(os.path.relpath(Path(sys.executable).parent)) / "tagwright"
     photos = os.path.relpath(PHOTOS)
     steps = (
-        ("make serve", "keeps a server running; the rest goes into another terminal"),
+        ("make serve", "keeps a server running, and says how to sign in; the rest goes into another terminal"),
+        (f"{command} login admin --password-file …", "as make serve says"),
         (f"{command} tag {photos}", "photos and folders of yours"),
         (f"{command} tag --target-precision 0.9 {photos}", "only what is right nine times in ten"),
         (f"{command} tag --json {photos}/cat.jpg", "for programs"),

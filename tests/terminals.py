@@ -14,7 +14,11 @@ PATIENCE_S = 60.0  # what a test waits at most for something that takes millisec
 
 
 def converse(
-    arguments: Sequence[str], answers: Sequence[tuple[str, str]], *, env: Mapping[str, str]
+    arguments: Sequence[str],
+    answers: Sequence[tuple[str, str]],
+    *,
+    env: Mapping[str, str],
+    program: str = "tagwright_admin",
 ) -> tuple[str, int]:
     """Run the command on a terminal of its own and answer each question once it is asked.
 
@@ -22,7 +26,7 @@ def converse(
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tagwright_admin", *arguments],
+        [sys.executable, "-m", program, *arguments],
         env={**env, "TERM": "dumb", "COLUMNS": "200"},
         stdin=theirs,
         stdout=theirs,

@@ -34,7 +34,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A figure somebody promised: `measured` is to be at least `at_least` and at most `at_most`, where these are given."""
+    """A figure somebody promised: `measured` is to be at least and at most what is given of the two."""
 
     what: str
     at_least: float | None

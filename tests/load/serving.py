@@ -25,7 +25,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tagwright_client import Client
 
 SERVICE = "tagwright.v1.TaggingService"
-ACCOUNT = "bench"  # an administrator: the first account always is
+ACCOUNT = "bench"  # an administrator, as every server begins with one
 _LOOK_S = 0.02
 _START_S = 120.0  # 5 on an idle machine
 _STOP_S = 30.0

@@ -22,13 +22,13 @@ from tagwright_server import errors
 
 @pytest.fixture
 def client(server: Running) -> Iterator[Client]:
-    with Client.connect(f"grpc://{server.app.address}") as client:
+    with Client.connect(f"grpc://{server.app.address}", token=server.token) as client:
         yield client
 
 
 @pytest.fixture
 def steered_client(steered: Running) -> Iterator[Client]:
-    with Client.connect(f"grpc://{steered.app.address}") as client:
+    with Client.connect(f"grpc://{steered.app.address}", token=steered.token) as client:
         yield client
 
 
@@ -145,7 +145,7 @@ def test_many_photos_come_back_in_order_and_a_bad_one_fails_alone(client: Client
 def test_a_small_server_is_not_overrun_by_a_large_folder(repository: Path, decoder: FakeDecoder) -> None:
     with (
         running(repository, backend=FakeBackend(), decoder=decoder, calls_max=2) as small,
-        Client.connect(f"grpc://{small.app.address}") as client,
+        Client.connect(f"grpc://{small.app.address}", token=small.token) as client,
     ):
         results = list(client.tag_many([b"60"] * 60, concurrency=16, on_error="return", timeout_s=PATIENCE_S))
     assert [result.error for result in results] == [None] * 60
@@ -176,7 +176,7 @@ def test_one_client_serves_many_threads(client: Client) -> None:
 def test_a_server_that_comes_back_is_found_again(repository: Path) -> None:
     with running(repository, backend=FakeBackend(), decoder=FakeDecoder()) as first:
         address = str(first.app.address)
-        client = Client.connect(f"grpc://{address}")
+        client = Client.connect(f"grpc://{address}", token=first.token)
         assert client.tag(b"60").tags
     with client, pytest.raises(tw.ServerUnreachable):
         client.tag(b"60", timeout_s=5)

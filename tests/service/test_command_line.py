@@ -25,7 +25,6 @@ from typer.testing import CliRunner
 from tagwright_admin.commands import app
 
 COMMAND = [sys.executable, "-m", "tagwright_admin"]
-PLAIN = {name: value for name, value in os.environ.items() if name not in ("TAGWRIGHT_URL", "COLUMNS", "NO_COLOR")}
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,17 @@ class Done:
     stderr: str
 
 
-def tagwright(*arguments: str | Path, env: dict[str, str] = PLAIN) -> Done:
+@pytest.fixture(autouse=True)
+def nobody_signed_in(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the developer has signed in to and set is not there."""
+    for name in ("TAGWRIGHT_URL", "TAGWRIGHT_TOKEN", "TAGWRIGHT_CA_FILE", "COLUMNS", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TAGWRIGHT_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
+
+
+def tagwright(*arguments: str | Path, **environment: str) -> Done:
     """Run the command to its end in a process of its own."""
-    command = [*COMMAND, *arguments]
+    command, env = [*COMMAND, *arguments], os.environ | environment
     done = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", timeout=PATIENCE_S * 6, check=False)
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -61,7 +68,9 @@ def fake() -> Iterator[FakeTagging]:
 
 
 @pytest.fixture
-def url(server: Running) -> str:
+def url(server: Running, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A real server, and the token that it asks for in the environment."""
+    monkeypatch.setenv("TAGWRIGHT_TOKEN", server.token)
     return f"--url=grpc://{server.app.address}"
 
 
@@ -136,7 +145,7 @@ def test_the_address_may_come_from_the_environment(fake: FakeTagging, folder: Pa
 
 def test_a_photo_may_come_from_standard_input(url: str) -> None:
     command = [*COMMAND, "tag", url, "--json", "-"]
-    done = subprocess.run(command, env=PLAIN, input=photos.jpeg(33, 22), capture_output=True, check=True)
+    done = subprocess.run(command, input=photos.jpeg(33, 22), capture_output=True, check=True)
     shown = json.loads(done.stdout)
     assert (shown["photo"], shown["width"]) == ("-", 33)
 
@@ -214,7 +223,7 @@ def test_tags_with_control_characters_are_shown_escaped(fake: FakeTagging, tmp_p
 
 
 def test_a_terminal_without_unicode_still_shows_bars(url: str, folder: Path) -> None:
-    done = tagwright("tag", url, "--min-score=0", folder, env=PLAIN | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    done = tagwright("tag", url, "--min-score=0", folder, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0
     assert done.stdout.isascii()
     assert "#" in done.stdout
@@ -224,7 +233,7 @@ def test_whoever_stops_reading_ends_it_quietly(fake: FakeTagging, tmp_path: Path
     (tmp_path / "a.jpg").write_bytes(b"dog")
     for json_flag in ([], ["--json"]):
         command = [*COMMAND, "tag", f"--url={fake.url}", *json_flag, *[str(tmp_path)] * 2000]
-        with subprocess.Popen(command, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             assert process.stdout.readline()
@@ -251,7 +260,7 @@ def test_an_interrupt_ends_it_at_once_with_130(fake: FakeTagging, tmp_path: Path
     (tmp_path / "a.jpg").write_bytes(b"dog")
     command = [*COMMAND, "tag", f"--url={fake.url}", str(tmp_path)]
     with subprocess.Popen(
-        command, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hear_interrupts
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hear_interrupts
     ) as process:
         assert arrived.wait(PATIENCE_S * 3)  # Python has to start first
         process.send_signal(signal.SIGINT)
@@ -264,7 +273,7 @@ def test_an_interrupt_ends_it_at_once_with_130(fake: FakeTagging, tmp_path: Path
 def on_a_terminal(*arguments: str, columns: int = 100) -> tuple[str, int]:
     """Run the command with standard output and error on one terminal; return what that showed, and the exit code."""
     ours, theirs = pty.openpty()
-    env = PLAIN | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "50"}
+    env = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "50"}
     process = subprocess.Popen([*COMMAND, *arguments], env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = bytearray()

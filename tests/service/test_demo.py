@@ -22,6 +22,7 @@ def test_the_demo_tags_every_sample_photo_and_ends_its_server(repository: Path) 
     done = demo("--inference=local", f"--model-repository={repository}")
     assert (done.returncode, done.stderr) == (0, "")
     assert [path.name for path in PHOTOS if f"\n{path.name}  " not in done.stdout] == []
+    assert "signed in as admin" in done.stdout
     assert "TorchScript" in done.stdout
     assert "tagger@1" in done.stdout
     assert done.stdout.count("inference ") == len(PHOTOS)

@@ -6,12 +6,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,67 +16,36 @@ import grpc
 import photos as pictures
 import psutil
 import pytest
+from accounts import signed_in
 from grpc_health.v1 import health_pb2
-from servers import PATIENCE_S, SERVING, connected, health_stub, photo
+from processes import ends_saying, serving, started
+from servers import PASSWORD, PATIENCE_S, SERVING, connected, failure_of, health_stub, photo
 
+from tagwright.v1 import auth_service_pb2 as auth
+from tagwright.v1.auth_service_pb2_grpc import AuthServiceStub
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
+from tagwright_server.data import open_data
+from tagwright_server.settings import Settings
 
 PHOTO = pictures.jpeg(320, 240)
 GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}  # a call that the server never accepted
 
 
-@dataclass
-class Process:
-    """A running `tagwright-server`."""
-
-    process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """Read its log up to a line that matches."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line.rstrip())
-            if match := re.search(pattern, line):
-                return match
-        raise AssertionError(f"it never said {pattern!r} but:\n" + "\n".join(self.said))
-
-    def end(self) -> tuple[int, str]:
-        """Wait for its end; return its exit code and what it said since."""
-        _, rest = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, rest
-
-
-@contextmanager
-def _started(*flags: object, **options: Any) -> Iterator[Process]:
-    command = [sys.executable, "-m", "tagwright_server", *map(str, flags)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-    try:
-        yield Process(process)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@contextmanager
-def _serving(repository: Path, *flags: object, **options: Any) -> Iterator[tuple[Process, str]]:
-    where = ("--listen", "127.0.0.1:0", "--inference", "local", "--model-repository", repository, "--decode-workers", 1)
-    with _started(*where, *flags, **options) as process:
-        yield process, process.wait_for(r"READY on (\S+),")[1]
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of the servers of a test, which is not the developer's own."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("TAGWRIGHT_DATA_FOLDER", str(folder))
+    return folder
 
 
 def _health(channel: grpc.Channel) -> int:
     return int(health_stub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status)
 
 
-def _ends_saying(*flags: object, **options: Any) -> tuple[int, str, str]:
-    with _started(*flags, **options) as process:
-        out, err = process.process.communicate(timeout=PATIENCE_S)
-        return process.process.returncode, out, err
-
-
-def test_a_signal_under_load_loses_nothing_that_was_accepted(repository: Path) -> None:
-    with _serving(repository) as (process, address), connected(address) as channel:
+def test_a_signal_under_load_loses_nothing_that_was_accepted(repository: Path, data: Path) -> None:
+    token = signed_in(data)
+    with serving(repository) as (process, address), connected(address, token) as channel:
         assert _health(channel) == SERVING
         outcomes: list[grpc.StatusCode] = []
         warm = threading.Semaphore(0)
@@ -136,7 +102,7 @@ def _upload_in_progress(address: str) -> Iterator[None]:
 
 
 def test_a_second_signal_ends_it_at_once_with_all_its_children(repository: Path) -> None:
-    with _serving(repository) as (process, address), _upload_in_progress(address):
+    with serving(repository) as (process, address), _upload_in_progress(address):
         children = psutil.Process(process.process.pid).children(recursive=True)
         assert children
         process.process.send_signal(signal.SIGTERM)
@@ -149,15 +115,82 @@ def test_a_second_signal_ends_it_at_once_with_all_its_children(repository: Path)
 
 def test_what_drains_too_slowly_is_cut_off_and_the_exit_is_still_clean(repository: Path) -> None:
     flags = ("--stop-drain-s", 0.3, "--stop-notice-s", 0)
-    with _serving(repository, *flags) as (process, address), _upload_in_progress(address):
+    with serving(repository, *flags) as (process, address), _upload_in_progress(address):
         process.process.send_signal(signal.SIGINT)  # Ctrl-C asks as nicely
         code, rest = process.end()
         assert code == 0
         assert "stopped" in rest
 
 
+def test_a_signal_under_changes_keeps_every_one_that_was_answered(repository: Path, data: Path) -> None:
+    token = signed_in(data)
+    kept: list[str] = []
+    with serving(repository, "--bcrypt-cost", 4) as (process, address), connected(address, token) as channel:
+        accounts: Any = AuthServiceStub(channel)
+        warm = threading.Event()
+
+        def change() -> None:
+            with suppress(grpc.RpcError):
+                while True:
+                    name = f"user-{len(kept)}"
+                    accounts.CreateUser(auth.CreateUserRequest(username=name, password=PASSWORD), timeout=PATIENCE_S)
+                    kept.append(name)
+                    if len(kept) == 10:
+                        warm.set()
+
+        caller = threading.Thread(target=change)
+        caller.start()
+        assert warm.wait(PATIENCE_S)
+        process.process.send_signal(signal.SIGTERM)
+        caller.join(PATIENCE_S)
+        code, rest = process.end()
+    assert code == 0
+    assert "Traceback" not in rest
+    assert "stopped" in rest
+    with open_data(Settings(data_folder=data)) as after:
+        stored = {account.username for account in after.store.accounts.page(after=None, limit=100_000)}
+    assert set(kept) <= stored
+
+
+def test_a_server_without_any_account_says_so_in_one_line_and_lets_nobody_in(repository: Path) -> None:
+    with serving(repository) as (process, address), connected(address) as channel:
+        assert len([line for line in process.said if "there is no account yet" in line]) == 1
+        assert _health(channel) == SERVING
+        tagging, accounts = TaggingServiceStub(channel), AuthServiceStub(channel)
+        refused = [
+            failure_of(tagging.TagImage, photo(PHOTO)),
+            failure_of(accounts.CreateUser, auth.CreateUserRequest(username="me", password=PASSWORD)),
+            failure_of(accounts.Login, auth.LoginRequest(username="admin", password="admin")),
+        ]
+    assert {failure.code for failure in refused} == {grpc.StatusCode.UNAUTHENTICATED}
+    assert [failure.info.reason for failure in refused] == ["TOKEN_INVALID", "TOKEN_INVALID", "LOGIN_FAILED"]
+
+
+def test_servers_that_share_a_data_folder_know_the_same_accounts_and_tokens(repository: Path, data: Path) -> None:
+    token = signed_in(data)
+    quick = ("--bcrypt-cost", 4)
+    with (
+        serving(repository, *quick) as (_, one),
+        serving(repository, *quick) as (_, other),
+        connected(one, token) as here,
+        connected(other, token) as there,
+        connected(other) as stranger,
+    ):
+        first: Any = AuthServiceStub(here)
+        second: Any = AuthServiceStub(there)
+        first.CreateUser(auth.CreateUserRequest(username="ann", password=PASSWORD), timeout=PATIENCE_S)
+        login: Any = AuthServiceStub(stranger).Login
+        made = login(auth.LoginRequest(username="ann", password=PASSWORD), timeout=PATIENCE_S)
+        assert made.user.username == "ann"
+        with connected(one, made.access_token) as anns:
+            assert TaggingServiceStub(anns).TagImage(photo(PHOTO), timeout=PATIENCE_S).tags.model_version == "tagger@1"
+            second.UpdateUser(auth.UpdateUserRequest(username="ann", disabled=True), timeout=PATIENCE_S)
+            failure = failure_of(TaggingServiceStub(anns).TagImage, photo(PHOTO))
+        assert (failure.code, failure.info.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
 def test_a_signal_while_it_starts_ends_it(repository: Path) -> None:
-    with _started("--listen", "127.0.0.1:0", "--inference", "local", "--model-repository", repository) as process:
+    with started("--listen", "127.0.0.1:0", "--inference", "local", "--model-repository", repository) as process:
         process.wait_for("tagwright-server")
         process.process.send_signal(signal.SIGTERM)
         code, rest = process.end()
@@ -170,7 +203,7 @@ def test_a_port_in_use_is_said_in_one_line(repository: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, _, err = _ends_saying("--listen", address, "--model-repository", repository)
+        code, _, err = ends_saying("--listen", address, "--model-repository", repository)
     assert code == 2
     assert err.splitlines()[-1] == f"tagwright-server: cannot listen on {address}: address already in use"
     assert "Traceback" not in err
@@ -188,7 +221,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("flags", "said"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_at_the_start_is_one_line_and_exit_code_2(flags: tuple[str, ...], said: str) -> None:
-    code, _, err = _ends_saying(*flags)
+    code, _, err = ends_saying(*flags)
     ours = [line for line in err.splitlines() if line.startswith("tagwright-server: ")]
     assert code == 2
     assert len(ours) == 1
@@ -197,7 +230,7 @@ def test_what_is_wrong_at_the_start_is_one_line_and_exit_code_2(flags: tuple[str
 
 
 def test_a_default_model_that_is_not_there_is_said_with_those_that_are(repository: Path) -> None:
-    code, _, err = _ends_saying(
+    code, _, err = ends_saying(
         "--listen", "127.0.0.1:0", "--model-repository", repository, "--default-model", "unicorn"
     )
     assert code == 2
@@ -207,26 +240,27 @@ def test_a_default_model_that_is_not_there_is_said_with_those_that_are(repositor
 
 
 def test_settings_come_from_a_file_the_environment_and_flags_the_last_one_wins(
-    repository: Path, tmp_path: Path
+    repository: Path, tmp_path: Path, data: Path
 ) -> None:
+    token = signed_in(data)
     file = tmp_path / "tagwright.toml"
     file.write_text(
         f'model_repository = "{repository}"\ninference = "local"\nlisten = "127.0.0.1:1"\n', encoding="utf-8"
     )
     where = f"unix:{tmp_path}/socket"
     environment = {**os.environ, "TAGWRIGHT_LISTEN": where, "TAGWRIGHT_CONFIG": str(file)}
-    with _started("--default-model", "plain-cnn", env=environment) as process:
+    with started("--default-model", "plain-cnn", env=environment) as process:
         assert process.wait_for(r"READY on (\S+),")[1] == where
-        with connected(where) as channel:
+        with connected(where, token) as channel:
             assert TaggingServiceStub(channel).TagImage(photo(PHOTO)).tags.model_version == "plain-cnn@1"
-            code, _, err = _ends_saying("--listen", where)
+            code, _, err = ends_saying("--listen", where)
             assert (code, "another server listens there" in err) == (2, True)  # grpc would have taken it away
             assert _health(channel) == SERVING
 
 
 def test_it_tells_its_version_and_its_flags_without_starting_anything() -> None:
-    code, out, _ = _ends_saying("--version")
+    code, out, _ = ends_saying("--version")
     assert (code, out.startswith("tagwright-server ")) == (0, True)
-    code, out, _ = _ends_saying("--help")
+    code, out, _ = ends_saying("--help")
     assert code == 0
     assert "--photo-bytes-max SIZE" in out

@@ -44,7 +44,7 @@ class Callers:
         self.outcomes: Counter[str] = Counter()
         self.longest_s = 0.0
         self.answered = threading.Condition()
-        self._address = str(server.app.address)
+        self._address, self._token = str(server.app.address), server.token
         self._requests = [photo(pictures.jpeg(seed=seed), min_score=0.0) for seed in range(CALLERS)]
         self._expected = [_scores(server.tagging.TagImage(request).tags) for request in self._requests]
 
@@ -68,7 +68,7 @@ class Callers:
             assert self.answered.wait_for(lambda: self.outcomes["right"] >= enough, timeout=30)
 
     def _ask(self, i: int, over: threading.Event) -> None:
-        with connected(self._address) as channel:
+        with connected(self._address, self._token) as channel:
             stub = TaggingServiceStub(channel)
             while not over.is_set():
                 started = time.monotonic()

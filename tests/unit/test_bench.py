@@ -60,6 +60,12 @@ def test_an_aim_that_was_not_measured_is_not_met() -> None:
     assert Aim("speed", 0.75, 0.75).met
     assert not Aim("speed", 0.75, 0.7499).met
     assert not Aim("speed", 0.75, None).met
+    assert not Aim("wait", None, None, at_most=5.0).met
+
+
+def test_an_aim_may_have_a_greatest_figure_or_both() -> None:
+    assert [Aim("wait", None, measured, at_most=5.0).met for measured in (4.9, 5.0, 5.1)] == [True, True, False]
+    assert [Aim("ratio", 0.9, measured, at_most=1.1).met for measured in (0.89, 1.0, 1.11)] == [False, True, False]
 
 
 def test_processor_time_is_split_by_program_and_a_replaced_decoder_still_counts() -> None:
@@ -91,7 +97,14 @@ def test_a_process_that_works_is_seen_working() -> None:
 
 def test_every_scenario_has_a_name_of_its_own_and_comes_in_order() -> None:
     found = discover()
-    assert [scenario.name for scenario in found][:4] == ["raw", "tag-image", "tag-images", "import"]
+    assert [scenario.name for scenario in found][:6] == [
+        "raw",
+        "tag-image",
+        "tag-images",
+        "import",
+        "logins",
+        "login-time",
+    ]
     assert len({scenario.name for scenario in found}) == len(found)
     assert all(isinstance(scenario, Scenario) and scenario.title for scenario in found)
 
@@ -151,6 +164,19 @@ def test_an_aim_measured_on_a_busy_machine_proves_nothing(results: Results) -> N
     file = StringIO()
     show(Console(file=file, width=120), results, busy=True)
     assert "missed, but the machine was busy" in file.getvalue()
+
+
+def test_the_report_says_between_which_figures_an_aim_lies() -> None:
+    filled, file = Results("a title"), StringIO()
+    filled.add(Aim("wait", None, 4.0, at_most=5.0))
+    filled.add(Aim("ratio", 0.9, 1.2, at_most=1.1))
+    show(Console(file=file, width=120), filled)
+    assert "wait: 4.00, aim at most 5: met\n" in file.getvalue()
+    assert "ratio: 1.20, aim 0.9 to 1.1: missed\n" in file.getvalue()
+    assert filled.as_json()["aims"] == [
+        {"what": "wait", "at_most": 5.0, "measured": 4.0, "met": True},
+        {"what": "ratio", "at_least": 0.9, "at_most": 1.1, "measured": 1.2, "met": False},
+    ]
 
 
 def test_headings_and_figures_read_like_prose() -> None:

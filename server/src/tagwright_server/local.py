@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
+import secrets
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tagwright_server.clock import SystemClock
-from tagwright_server.data import Data, open_data
+from tagwright_server.data import Data, folder, open_data
 from tagwright_server.domain.access import Actor
 from tagwright_server.domain.accounts import Accounts, check_name
 from tagwright_server.domain.passwords import Passwords, check_new
@@ -22,30 +25,54 @@ from tagwright_server.options import settings_of, settings_parser
 from tagwright_server.settings import Settings
 from tagwright_server.store.records import Role
 
+FIRST = "admin"  # the name of an account that nobody had to think of
+_FIRST_PASSWORD = "admin-password"  # its file in the data folder
 _USAGE = """\
 tagwright-server admin create NAME [--password-file FILE] [--SETTING VALUE ...]
-       tagwright-server admin reset NAME [--password-file FILE] [--SETTING VALUE ...]"""
+       tagwright-server admin reset NAME [--password-file FILE] [--SETTING VALUE ...]
+       tagwright-server admin first [--SETTING VALUE ...]"""
+_FIRST_PASSWORD_BYTES = 18
 _LONGEST_FILE = 4096  # bytes; a password has at most 512 in UTF-8
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `tagwright-server admin ...` with what follows `admin`. Returns the exit code; raises StartupError."""
-    parser = _parser()
-    arguments = vars(parser.parse_args(argv))
+    arguments = vars(_parser().parse_args(argv))
     verb, name, file = (arguments.pop(key) for key in ("verb", "name", "password_file"))
     settings = settings_of(arguments)
     try:
-        check_name(name)
-        password = _password(name, file)
-        check_new(password, username=name, field="password")
-        with open_data(settings) as data:
-            said = (
-                _create(data, settings, name, password) if verb == "create" else _reset(data, settings, name, password)
-            )
+        if verb == "first":
+            if name is not None or file is not None:
+                raise StartupError("admin first takes neither a name nor a password: it makes them up")
+            said = _first(settings)
+        elif name is None:
+            raise StartupError(f"admin {verb}: the name is missing")
+        else:
+            check_name(name)
+            password = _password(name, file)
+            check_new(password, username=name, field="password")
+            with open_data(settings) as data:
+                said = (_create if verb == "create" else _reset)(data, settings, name, password)
     except TagwrightError as err:
         raise StartupError(f"admin {verb}: {_said(err)}") from err
-    print(said)
+    if said:
+        print(said)
     return 0
+
+
+def _first(settings: Settings) -> str:
+    file = folder(settings) / _FIRST_PASSWORD
+    with open_data(settings) as data:
+        if not data.store.accounts.any():
+            password = secrets.token_urlsafe(_FIRST_PASSWORD_BYTES)
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.unlink(missing_ok=True)  # of a store that is gone
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+                stream.write(password + "\n")  # before the account: a password that is lost lets nobody in
+            _create(data, settings, FIRST, password)
+    if not file.exists():
+        return ""
+    return f"Sign in as the first administrator: tagwright login {FIRST} --password-file {shlex.quote(str(file))}"
 
 
 def _create(data: Data, settings: Settings, name: str, password: str) -> str:
@@ -111,10 +138,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = settings_parser(
         "tagwright-server admin",
         usage=_USAGE,
-        description="Makes an administrator, or gives one a new password, in the store that the settings name.",
+        description="Makes administrators, or lets one back in, in the store that the settings name.",
     )
-    parser.add_argument("verb", choices=("create", "reset"), help="Make an account, or let one back in.")
-    parser.add_argument("name", metavar="NAME", help="Its name.")
+    parser.add_argument(
+        "verb",
+        choices=("create", "reset", "first"),
+        help="create: make an administrator. reset: give an account a new password, enable it and make it one. "
+        f"first: where there is no account at all, make {FIRST} with a password that is written to "
+        f"{_FIRST_PASSWORD} in the data folder.",
+    )
+    parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="Its name.")
     parser.add_argument(
         "--password-file",
         metavar="FILE",
