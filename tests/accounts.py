@@ -1,5 +1,7 @@
-"""Accounts for servers in processes of their own, put straight into the data folder before they start: no process and no
-hash at full cost for each test."""
+"""Accounts for servers in processes of their own, put straight into the data folder before they start.
+
+No test waits for a process or a hash at full cost to have one.
+"""
 
 from __future__ import annotations
 

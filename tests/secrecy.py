@@ -78,7 +78,7 @@ def _shown(record: logging.LogRecord) -> str:
 
 
 def holds(dump: bytes, secret: bytes) -> bool:
-    """Whether a secret is in there: as it is, in hexadecimal, in Base64 at any place of a longer text, or case-folded."""
+    """Whether a secret is in there: as it is or case-folded, in hexadecimal, in Base64 anywhere in a longer text."""
     return any(form in dump for form in _forms(secret))
 
 

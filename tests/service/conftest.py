@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bundles
+import postgres
 import pytest
 from servers import FakeBackend, FakeDecoder, Running, running
 
@@ -47,7 +48,13 @@ def steered(repository: Path, backend: FakeBackend, decoder: FakeDecoder) -> Ite
         decoder.latch.open()
 
 
-@pytest.fixture(params=["sqlite"])
-def database(request: pytest.FixtureRequest) -> dict[str, Any]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=postgres.needs_postgres)])
+def database(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     """The settings of a fresh database of each kind."""
-    return {}
+    if request.param == "sqlite":
+        yield {}
+        return
+    server = postgres.server()
+    name = server.create()
+    yield {"database": server.url(name)}
+    server.drop(name)
