@@ -5,12 +5,10 @@ Does not wait when refused: RetryInfo is for those who mean well. Every try's an
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from itertools import count
 from typing import Any, cast
@@ -33,7 +31,8 @@ _PREFIX = "ERROR_REASON_"
 class Attacker:
     """One loop of wrong logins: for one name, or, where it is None, each for a name that nobody tried before."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_answer: Callable[[str], object] = lambda said: None) -> None:
+        self._on_answer = on_answer
         self._stop = threading.Event()
         self._answers: Counter[str] = Counter()
         self._since = 0.0
@@ -83,6 +82,7 @@ class Attacker:
                 said = "SIGNED_IN"
             if not self._stop.is_set():
                 self._answers[said] += 1
+                self._on_answer(said)
                 if said in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
                     self._stop.wait(_PAUSE_S)
 
@@ -98,4 +98,4 @@ def _said(err: grpc.RpcError) -> str:
 
 
 if __name__ == "__main__":
-    answer_lines(Attacker(**json.loads(sys.argv[1])).handle)
+    answer_lines(Attacker().handle)

@@ -49,7 +49,7 @@ def bench(
 ) -> None:
     """Measure how fast photos become tags, beside the fastest loop without a server on the same cores.
 
-    Takes about five minutes. The report is also written to runs/bench-DATE.json.
+    Takes about ten minutes. The report is also written to runs/bench-DATE.json.
     """
     known = discover()
     if list_them:

@@ -1,7 +1,8 @@
 """Those whom an attack must not hurt, in a process of their own: health checks, and a user who signs in now and then.
 
 Checks go out every 20 ms whether the last one is back or not, as a slow answer must not keep the next ones from being
-slow. The password comes on standard input, where nobody else can read it.
+slow. Every stretch has a check and a login at least. The password comes on standard input, where nobody else can
+read it.
 """
 
 from __future__ import annotations
@@ -84,10 +85,12 @@ class Bystanders:
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         under_way: list[threading.Event] = []
         due = time.monotonic()
-        while not seen.stop.wait(max(0.0, due - time.monotonic())):
+        while True:
             under_way = [check for check in under_way if not check.is_set()]
             under_way.append(self._check(request, seen))
             due += _CHECK_EVERY_S
+            if seen.stop.wait(max(0.0, due - time.monotonic())):
+                break
         for check in under_way:
             check.wait(2 * _TIMEOUT_S)
 
@@ -110,7 +113,7 @@ class Bystanders:
 
     def _sign_in(self, seen: _Seen, username: str, password: str) -> None:
         due = time.monotonic()
-        while not seen.stop.wait(max(0.0, due - time.monotonic())):
+        while True:
             started = time.monotonic()
             try:
                 self._client.login(username, password)
@@ -119,6 +122,8 @@ class Bystanders:
             else:
                 seen.logins_s.append(time.monotonic() - started)
             due = max(due + _LOGIN_EVERY_S, time.monotonic())
+            if seen.stop.wait(max(0.0, due - time.monotonic())):
+                return
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A relay that calls a server from an address of its own choosing: gRPC cannot bind the address that it calls from.
 
-Promises: what comes in on one side leaves on the other, byte for byte, and closing it ends every connection. All of
-127.0.0.0/8 is this machine on Linux, so that one machine can be many peers.
+Promises: what comes in on one side leaves on the other, byte for byte, until either side ends the connection; closing
+the relay ends them all. On Linux all of 127.0.0.0/8 is this machine, so that it can be many peers.
 """
 
 from __future__ import annotations

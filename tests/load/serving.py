@@ -72,7 +72,7 @@ def serve(engine: Engine, repository: Path, more: Sequence[str] = ()) -> Iterato
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAGWRIGHT_")}
     with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory(prefix="tagwright-bench-data-") as data:
         data_folder = f"--data-folder={data}"
-        password = _make_account(data_folder, environment)
+        password = make_account(data_folder, environment)
         started = time.monotonic()
         process = subprocess.Popen(
             [*_command(), *flags, data_folder],
@@ -96,7 +96,7 @@ def serve(engine: Engine, repository: Path, more: Sequence[str] = ()) -> Iterato
             _stop(process)
 
 
-def _make_account(data_folder: str, environment: Mapping[str, str]) -> str:
+def make_account(data_folder: str, environment: Mapping[str, str]) -> str:
     """Make the account and return its password, which no command line and no file gets to see."""
     password = secrets.token_urlsafe()
     command = [*_command(), "admin", "create", ACCOUNT, "--password-file=-", data_folder]

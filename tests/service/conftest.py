@@ -48,10 +48,23 @@ def steered(repository: Path, backend: FakeBackend, decoder: FakeDecoder) -> Ite
         decoder.latch.open()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=postgres.needs_postgres)])
+DATABASES = ["sqlite", pytest.param("postgresql", marks=postgres.needs_postgres)]
+
+
+@pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     """The settings of a fresh database of each kind."""
-    if request.param == "sqlite":
+    yield from _fresh(request.param)
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def database_of_module(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """The same, one for all tests of a module."""
+    yield from _fresh(request.param)
+
+
+def _fresh(kind: str) -> Iterator[dict[str, Any]]:
+    if kind == "sqlite":
         yield {}
         return
     server = postgres.server()

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from clocks import MovedClock
 from google.protobuf.timestamp_pb2 import Timestamp
-from servers import ADMIN, PASSWORD, PATIENCE_S, Running, bearer, failure_of, running
+from servers import ADMIN, PASSWORD, PATIENCE_S, FakeBackend, FakeDecoder, Running, bearer, failure_of, running
 
 from tagwright.v1 import auth_service_pb2 as pb
 from tagwright.v1 import user_pb2
@@ -31,7 +31,7 @@ def clock() -> MovedClock:
 
 @pytest.fixture
 def server(repository: Path, database: dict[str, Any], clock: MovedClock) -> Iterator[Running]:
-    with running(repository, clock=clock, **database) as serving:
+    with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), clock=clock, **database) as serving:
         yield serving
 
 

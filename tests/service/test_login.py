@@ -13,7 +13,19 @@ from typing import Any
 import grpc
 import pytest
 from clocks import MovedClock
-from servers import ADMIN, PASSWORD, PATIENCE_S, Failure, Running, bearer, failure_of, running, sign_in
+from servers import (
+    ADMIN,
+    PASSWORD,
+    PATIENCE_S,
+    Failure,
+    FakeBackend,
+    FakeDecoder,
+    Running,
+    bearer,
+    failure_of,
+    running,
+    sign_in,
+)
 
 from tagwright.v1 import auth_service_pb2 as pb
 from tagwright.v1 import user_pb2
@@ -31,7 +43,7 @@ def clock() -> MovedClock:
 
 @pytest.fixture
 def server(repository: Path, database: dict[str, Any], clock: MovedClock) -> Iterator[Running]:
-    with running(repository, clock=clock, **database) as serving:
+    with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), clock=clock, **database) as serving:
         yield serving
 
 

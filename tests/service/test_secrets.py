@@ -39,6 +39,7 @@ from tagwright_server.store.records import Role, Scope
 # Mixed case and more than ASCII, so that folding one or storing it in another way would show as well.
 FIRST, CHANGED, RESET = "Färst-Passwort zum Anmelden", "Chänged-Passwort danach", "Räset-Passwort vom Chef"
 AS_NAME, WRONG = "Getippt-Wo-Der-Name-Hingehört", "Fälsches-Passwort beim Anmelden"
+ANN = "ann-in-the-tests"  # long enough to be searched for
 SHORT, LONG, COMMON = "Kürz-77", "Länge-" * 40, "Password1"
 PASSWORDS = [PASSWORD, FIRST, CHANGED, RESET, AS_NAME, WRONG, LONG]
 WATCH.know(*PASSWORDS)
@@ -108,25 +109,25 @@ def lived(stranger: grpc.Channel, admin: str) -> Life:
     """Do whatever handles a secret, right and wrong."""
     living = Living(stranger)
     living.life.tokens.append(admin)
-    living.once("CreateUser", pb.CreateUserRequest(username="ann", password=FIRST), admin)
-    living.life.seen.append(b"ann")
-    session, other = (living.sign_in("ann", FIRST) for _ in range(2))
+    living.once("CreateUser", pb.CreateUserRequest(username=ANN, password=FIRST), admin)
+    living.life.seen.append(ANN.encode())
+    session, other = (living.sign_in(ANN, FIRST) for _ in range(2))
     _sign_in_wrongly(living)
     made = living.make_key("a key for ann", session)
-    assert living.call("WhoAmI", pb.WhoAmIRequest(), made.key).user.username == "ann"
+    assert living.call("WhoAmI", pb.WhoAmIRequest(), made.key).user.username == ANN
     _change_passwords(living, session)
     living.refused("TOKEN_INVALID", "WhoAmI", pb.WhoAmIRequest(), other)
-    living.once("UpdateUser", pb.UpdateUserRequest(username="ann", password=RESET), admin)
+    living.once("UpdateUser", pb.UpdateUserRequest(username=ANN, password=RESET), admin)
     living.refused("TOKEN_INVALID", "WhoAmI", pb.WhoAmIRequest(), session)
     for password in (SHORT, LONG, COMMON):
         for method, kind in (("CreateUser", pb.CreateUserRequest), ("UpdateUser", pb.UpdateUserRequest)):
-            username = "bob" if method == "CreateUser" else "ann"
+            username = "bob" if method == "CreateUser" else ANN
             living.refused("ARGUMENT_INVALID", method, kind(username=username, password=password), admin)
     reused = pb.CreateUserRequest(username="bob", password=WRONG, request_id=str(living.life.request_ids[0]))
     living.refused("REQUEST_ID_REUSED", "CreateUser", reused, admin)
     living.once("RevokeApiKey", pb.RevokeApiKeyRequest(id=made.api_key.id), admin)
     living.refused("TOKEN_INVALID", "WhoAmI", pb.WhoAmIRequest(), made.key)
-    ending = living.sign_in("ann", RESET)
+    ending = living.sign_in(ANN, RESET)
     living.call("Logout", pb.LogoutRequest(), ending)
     living.refused("TOKEN_INVALID", "WhoAmI", pb.WhoAmIRequest(), ending)
     living.refused("TOKEN_INVALID", "WhoAmI", pb.WhoAmIRequest(), f"tws_{FIRST}".encode().hex())
@@ -134,7 +135,7 @@ def lived(stranger: grpc.Channel, admin: str) -> Life:
 
 
 def _sign_in_wrongly(living: Living) -> None:
-    for username, password in (("ann", WRONG), ("nobody", WRONG), (AS_NAME, ""), (AS_NAME, FIRST), ("ann", AS_NAME)):
+    for username, password in ((ANN, WRONG), ("nobody", WRONG), (AS_NAME, ""), (AS_NAME, FIRST), (ANN, AS_NAME)):
         living.refused("LOGIN_FAILED", "Login", pb.LoginRequest(username=username, password=password))
 
 
@@ -179,7 +180,7 @@ def test_neither_the_database_nor_an_error_holds_a_secret(
     repository: Path, tmp_path: Path, database: dict[str, Any], dump: Callable[[], bytes]
 ) -> None:
     clock = MovedClock()
-    free = {"account_failures_max": 1000, "peer_failures_max": 1000}
+    free: dict[str, Any] = {"account_failures_max": 1000, "peer_failures_max": 1000}
     with running(repository, clock=clock, data_folder=tmp_path / "data", **free, **database) as server:
         life = lived(server.stranger, server.token)
         life.tokens += _expired(server, clock)

@@ -72,7 +72,7 @@ def test_the_test_that_logs_a_secret_fails(tmp_path: Path, body: str, passes: bo
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {TESTS}\nmarkers =\n    unit: a tier\n")
     imports = "import logging\nimport servers\nfrom tagwright_server.domain import tokens\n"
     (tmp_path / "unit" / "test_it.py").write_text(f"{imports}def test_it():\n    {body}\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == (0 if passes else 1), done.stdout + done.stderr
     assert ("a secret was logged" in done.stdout) == (not passes)
