@@ -3,6 +3,7 @@ test may log a secret."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,13 @@ TESTS = Path(__file__).parent
 
 def pytest_configure() -> None:
     WATCH.begin()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # The watch makes us log every call; the report of a test that failed is not to drown in that.
+    plugin = session.config.pluginmanager.get_plugin("logging-plugin")
+    if plugin is not None and session.config.getoption("log_level") is None:
+        plugin.report_handler.setLevel(logging.INFO)
 
 
 def pytest_unconfigure() -> None:

@@ -242,6 +242,7 @@ def serving(
             "stop_notice_s": 0.0,
             "stop_drain_s": 5.0,
             "bcrypt_cost": 4,
+            "login_refusal_delay_s": 0.0,
         }
         app = App(Settings(**{**quick, **settings}), backend=backend, decoder=decoder, clock=clock)
         stack.callback(app.close)

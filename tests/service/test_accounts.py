@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -330,6 +331,53 @@ def test_twins_at_the_same_moment_are_done_once(server: Running) -> None:
         made = list(many.map(server.auth.CreateUser, users * 2))
     assert len({one.key for one in keys}) == 6
     assert len({one.user.id for one in made}) == 6
+
+
+def test_a_twin_that_waited_for_its_turn_gets_the_first_answer(server: Running) -> None:
+    token = server.sign_in("ann")
+    change = pb.ChangePasswordRequest(current_password=PASSWORD, new_password=PASSWORD + "!", request_id=new_id())
+    with ThreadPoolExecutor(4) as many:
+        answers = list(many.map(called(server, token, "ChangePassword"), [change] * 4))
+    assert answers == [pb.ChangePasswordResponse()] * 4
+    events = server.auth.ListAuditEvents(pb.ListAuditEventsRequest(action="password.change")).events
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize("lost", ["session", "role"])
+def test_who_lost_the_right_while_the_message_came_changes_nothing(server: Running, lost: str) -> None:
+    token = server.sign_in("ann", Role.ADMIN)
+    waiting, go_on = threading.Event(), threading.Event()
+
+    def late() -> Iterator[bytes]:
+        waiting.set()
+        assert go_on.wait(PATIENCE_S)
+        yield new_user("mallory", role=user_pb2.ROLE_ADMIN).SerializeToString()
+
+    streams: Any = server.stranger.stream_unary("/tagwright.v1.AuthService/CreateUser")
+    call = streams.future(late(), timeout=PATIENCE_S, metadata=bearer(token))
+    assert waiting.wait(PATIENCE_S)
+    while not server.app._server._guard.receiving:
+        pass  # admitted, and its message awaited
+    if lost == "session":
+        server.auth.UpdateUser(pb.UpdateUserRequest(username="ann", password=PASSWORD + "!"))
+    else:
+        server.auth.UpdateUser(pb.UpdateUserRequest(username="ann", role=user_pb2.ROLE_USER))
+    go_on.set()
+    code = grpc.StatusCode.UNAUTHENTICATED if lost == "session" else grpc.StatusCode.PERMISSION_DENIED
+    assert call.exception(PATIENCE_S).code() == code
+    assert "mallory" not in names(server)
+
+
+def test_a_key_sees_and_revokes_only_itself(server: Running) -> None:
+    ann = server.sign_in("ann")
+    first, other = (called(server, ann, "CreateApiKey")(new_key(name=name)) for name in ("first", "other"))
+    (seen,) = called(server, first.key, "ListApiKeys")(pb.ListApiKeysRequest()).api_keys
+    assert seen.id == first.api_key.id
+    failure = failure_of(called(server, first.key, "ListApiKeys"), pb.ListApiKeysRequest(username="ann"))
+    assert failure.info.reason == "SCOPE_MISSING"
+    revoke = called(server, first.key, "RevokeApiKey")
+    assert failure_of(revoke, pb.RevokeApiKeyRequest(id=other.api_key.id)).info.reason == "NOT_FOUND"
+    revoke(pb.RevokeApiKeyRequest(id=first.api_key.id))
 
 
 def test_an_answer_is_forgotten_after_a_day_and_not_before(server: Running, clock: MovedClock) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,14 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(tmp_path: Path, second: str
     assert ended == exit_code
     assert PASSWORD not in shown
     assert (account(tmp_path, "ann") is not None) is (exit_code == 0)
+
+
+def test_two_who_make_the_first_administrator_at_once_make_one(tmp_path: Path, repository: Path) -> None:
+    with ThreadPoolExecutor(3) as many:
+        done = list(many.map(lambda _: admin(tmp_path, "first"), range(3)))
+    assert [one.returncode for one in done] == [0, 0, 0], done
+    with serving(repository, data_folder=tmp_path) as app:
+        assert sign_in(app, "admin", password=(tmp_path / "admin-password").read_text().strip())
 
 
 def test_where_there_are_accounts_no_first_one_is_made(tmp_path: Path) -> None:

@@ -366,6 +366,32 @@ def test_logins_from_everywhere_hold_only_some_of_the_places(repository: Path) -
         assert first.result(PATIENCE_S).access_token
 
 
+def test_who_says_nothing_takes_a_share_of_the_places_for_a_moment(repository: Path) -> None:
+    said_nothing, end = threading.Semaphore(0), threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        said_nothing.release()
+        end.wait(PATIENCE_S)
+        yield from ()
+
+    with running(repository, logins_max=8, login_message_s=0.5) as server:
+        streams: Any = server.stranger.stream_unary("/tagwright.v1.AuthService/Login")
+        silent_ones = [streams.future(silent(), timeout=PATIENCE_S) for _ in range(8)]
+        reasons = [one.exception(PATIENCE_S).code() for one in silent_ones]
+        end.set()
+        assert set(reasons) == {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED}
+        assert reasons.count(grpc.StatusCode.CANCELLED) == 2  # a quarter; the others were refused at once
+        assert login(server, ADMIN).access_token
+
+
+def test_a_refusal_is_held_back_and_the_caller_may_go(repository: Path, clock: MovedClock) -> None:
+    with running(repository, clock=clock, login_refusal_delay_s=PATIENCE_S) as server:
+        for _ in range(5):
+            assert failed_login(server, "ann").info.reason == "LOGIN_FAILED"
+        assert failed_login(server, "ann", timeout=0.2).code == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert login(server, ADMIN).access_token
+
+
 def test_a_forwarded_address_counts_only_from_a_trusted_proxy(repository: Path) -> None:
     for trusted, peers in (((), {"127.0.0.1"}), (("127.0.0.0/8",), {"203.0.113.9", "127.0.0.1"})):
         with running(repository, trusted_proxies=trusted) as server:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import bcrypt
 import pytest
@@ -14,15 +14,14 @@ from tagwright_server.clock import SystemClock
 from tagwright_server.domain.deadline import CallerGone, Deadline
 from tagwright_server.domain.passwords import Passwords, check_new
 from tagwright_server.errors import ArgumentInvalid, DeadlineExceeded, Overloaded
+from tagwright_server.store.accounts import fold
 
 PATIENCE_S = 30.0
 
 
 @pytest.fixture
-def passwords() -> Iterator[Passwords]:
-    made = Passwords(b"pepper", cost=4)
-    yield made
-    made.close()
+def passwords() -> Passwords:
+    return Passwords(b"pepper", cost=4)
 
 
 def soon() -> Deadline:
@@ -65,7 +64,6 @@ def test_without_the_pepper_the_right_password_does_not_match(passwords: Passwor
     other = Passwords(b"another", cost=4)
     assert not other.matches("correct horse", kept)
     assert not bcrypt.checkpw(b"correct horse", kept.encode())
-    other.close()
 
 
 def test_nobody_has_no_password(passwords: Passwords) -> None:
@@ -81,7 +79,6 @@ def test_a_hash_of_a_lower_cost_is_outdated(passwords: Passwords) -> None:
     assert dearer.matches("correct horse", kept)
     assert not passwords.outdated(kept)
     assert not passwords.outdated(dearer.hash("correct horse"))
-    dearer.close()
 
 
 @pytest.mark.parametrize("password", ["", "1234567", "x" * 129, unicodedata.normalize("NFD", "é" * 7)])
@@ -126,6 +123,43 @@ def test_only_one_works_at_a_time_and_too_many_are_refused(passwords: Passwords)
         outcomes = [one.exception(PATIENCE_S) for one in others]
     assert outcomes.count(None) == 15
     assert at_once[1] == 1
+
+
+def test_who_is_known_goes_before_all_who_wait(passwords: Passwords) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def slow() -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+
+    with ThreadPoolExecutor(4) as callers:
+        running = [callers.submit(passwords.in_turn, slow, soon())]
+        assert begun.wait(PATIENCE_S)
+        for number, name in enumerate(("stranger", "another", "known"), start=1):
+            work = partial(done.append, name)
+            running.append(callers.submit(passwords.in_turn, work, soon(), first=name == "known"))
+            while len(passwords._line) < number:
+                pass
+        go_on.set()
+        for one in running:
+            one.result(PATIENCE_S)
+    assert done == ["known", "stranger", "another"]
+
+
+def test_work_that_fails_lets_the_next_one_through(passwords: Passwords) -> None:
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            passwords.in_turn(lambda: 1 // 0, soon())
+
+
+def test_a_password_of_a_megabyte_that_is_slow_to_normalise_costs_no_time(passwords: Passwords) -> None:
+    monster = "a" + "\u0315\u0334" * 300_000
+    assert not passwords.matches(monster, passwords.hash("correct horse"))
+    assert not passwords.matches(monster, passwords.hash(monster[:-1]))
+    with pytest.raises(ArgumentInvalid, match="must have 8 to 128"):
+        check_new(monster, username="ann", field="password")
+    assert fold(monster) == monster
 
 
 def test_what_has_not_begun_when_the_caller_goes_is_not_done(passwords: Passwords) -> None:

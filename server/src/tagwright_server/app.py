@@ -78,7 +78,6 @@ class App:
                 timedelta(seconds=settings.session_idle_max_s), timedelta(seconds=settings.session_age_max_s)
             )
             auth = _auth(settings, data, lifetime, clock)
-            stack.callback(auth.passwords.close)
             housekeeping = Housekeeping(data.store, audit_kept_for=timedelta(days=settings.audit_days), clock=clock)
             stack.callback(housekeeping.stop)
             bundles = load_bundles(settings.model_repository or _own_repository())
@@ -218,11 +217,19 @@ def _auth(settings: Settings, data: Data, lifetime: Lifetime, clock: Clock) -> A
     passwords = Passwords(data.pepper, cost=settings.bcrypt_cost)
     throttle = Throttle(
         store.failures,
+        pepper=data.pepper,
         per_account=Pace(settings.account_failures_max, settings.account_failures_window_s, settings.login_wait_max_s),
         per_peer=Pace(settings.peer_failures_max, settings.peer_failures_window_s, settings.login_wait_max_s),
     )
     return AuthParts(
-        sign_in=SignIn(store, passwords=passwords, throttle=throttle, lifetime=lifetime, clock=clock),
+        sign_in=SignIn(
+            store,
+            passwords=passwords,
+            throttle=throttle,
+            lifetime=lifetime,
+            refusal_delay_s=settings.login_refusal_delay_s,
+            clock=clock,
+        ),
         accounts=Accounts(store, clock=clock),
         api_keys=ApiKeys(store, clock=clock),
         passwords=passwords,

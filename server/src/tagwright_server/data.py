@@ -25,7 +25,11 @@ class Data:
 @contextmanager
 def open_data(settings: Settings) -> Iterator[Data]:
     """Have the store open, its tables up to date, while the block runs. Raises StartupError."""
-    store = open_store(database_url(settings), busy_timeout_s=settings.database_timeout_s)
+    store = open_store(
+        database_url(settings),
+        busy_timeout_s=settings.database_timeout_s,
+        connections_max=settings.database_connections_max,
+    )
     try:
         yield Data(store, read_pepper(pepper_file(settings), store.facts))
     finally:

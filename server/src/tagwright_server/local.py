@@ -7,12 +7,14 @@ never from the command line, which everyone on the machine can read.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import getpass
 import os
 import secrets
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tagwright_server.clock import SystemClock
@@ -20,6 +22,7 @@ from tagwright_server.data import Data, folder, open_data
 from tagwright_server.domain.access import Actor
 from tagwright_server.domain.accounts import Accounts, check_name
 from tagwright_server.domain.passwords import Passwords, check_new
+from tagwright_server.domain.throttle import bucket_of_name
 from tagwright_server.errors import StartupError, TagwrightError
 from tagwright_server.options import settings_of, settings_parser
 from tagwright_server.settings import Settings
@@ -62,10 +65,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _first(settings: Settings) -> str:
     file = folder(settings) / _FIRST_PASSWORD
-    with open_data(settings) as data:
+    with open_data(settings) as data, _alone(file.parent):
         if not data.store.accounts.any():
             password = secrets.token_urlsafe(_FIRST_PASSWORD_BYTES)
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file.unlink(missing_ok=True)  # of a store that is gone
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
                 stream.write(password + "\n")  # before the account: a password that is lost lets nobody in
@@ -73,6 +75,18 @@ def _first(settings: Settings) -> str:
     if not file.exists():
         return ""
     return f"Sign in as the first administrator: tagwright login {FIRST} --password-file {shlex.quote(str(file))}"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others who do the same waiting: of two at once one would write a password that the other did not use."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _create(data: Data, settings: Settings, name: str, password: str) -> str:
@@ -87,15 +101,12 @@ def _reset(data: Data, settings: Settings, name: str, password: str) -> str:
     accounts = Accounts(data.store, clock=SystemClock())
     accounts.get(name)
     accounts.update(name, password_hash=_hashed(data, settings, password), role=Role.ADMIN, disabled=False, by=_here())
+    data.store.failures.forget(bucket_of_name(name, data.pepper))  # or a guesser's failures would keep them waiting
     return f"{name} is an administrator, enabled, with the new password; its sessions have ended."
 
 
 def _hashed(data: Data, settings: Settings, password: str) -> str:
-    passwords = Passwords(data.pepper, cost=settings.bcrypt_cost)
-    try:
-        return passwords.hash(password)
-    finally:
-        passwords.close()
+    return Passwords(data.pepper, cost=settings.bcrypt_cost).hash(password)
 
 
 def _here() -> Actor:

@@ -119,6 +119,13 @@ class Settings(BaseSettings):
     database_timeout_s: _Seconds = _setting(
         5.0, "Longest wait for the database; then BUSY.", group="Store", kind="SECONDS"
     )
+    database_connections_max: Annotated[int, Field(ge=2, le=10_000)] = _setting(
+        96,
+        "Connections to the database at once; beyond that BUSY. PostgreSQL's max_connections has to hold as many for "
+        "each server.",
+        group="Store",
+        kind="COUNT",
+    )
 
     pepper_file: Path | None = _setting(
         None,
@@ -140,7 +147,13 @@ class Settings(BaseSettings):
         43_200.0, "A session ends after this, however much it is used.", group="Accounts", kind="SECONDS"
     )
     logins_max: Annotated[int, Field(ge=1, le=4096)] = _setting(
-        24, "Logins in progress at once; more are refused with OVERLOADED.", group="Accounts", kind="COUNT"
+        24,
+        "Logins in progress at once, a quarter of them from one address; more are refused with OVERLOADED.",
+        group="Accounts",
+        kind="COUNT",
+    )
+    login_message_s: _Seconds = _setting(
+        5.0, "Longest that the message of a login may take to come.", group="Accounts", kind="SECONDS"
     )
     account_failures_max: _Count = _setting(
         5, "Failed logins of an account that cost no waiting.", group="Accounts", kind="COUNT"
@@ -156,6 +169,12 @@ class Settings(BaseSettings):
     )
     login_wait_max_s: _Seconds = _setting(
         300.0, "Each further failure doubles the wait, from 1 s up to this.", group="Accounts", kind="SECONDS"
+    )
+    login_refusal_delay_s: _Pause = _setting(
+        0.5,
+        "A login that has to wait is told so only after this, so that asking again and again is not worth it.",
+        group="Accounts",
+        kind="SECONDS",
     )
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = _setting(
         400, "How long the audit log is kept.", group="Accounts", kind="DAYS"

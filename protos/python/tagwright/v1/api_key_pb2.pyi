@@ -44,7 +44,9 @@ class ApiKey(google.protobuf.message.Message):
     """The account it belongs to and acts as."""
     @property
     def scopes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What it may do: "tagging:read", "tagging:write", "search", "admin". Never more than its owner may just now."""
+        """What it was given: "tagging:read", "tagging:write", "search", "admin". It may do of these what its owner may just
+        now.
+        """
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -60,7 +62,7 @@ class ApiKey(google.protobuf.message.Message):
 
     @property
     def revoke_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it was revoked. Absent: it was not."""
+        """When it was revoked, or first seen expired; it is refused for ever from then on. Absent: neither."""
 
     def __init__(
         self,

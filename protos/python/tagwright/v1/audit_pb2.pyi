@@ -69,7 +69,7 @@ class AuditEvent(google.protobuf.message.Message):
 
     @property
     def details(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """What changed, such as {"role": "ROLE_ADMIN"}."""
+        """What changed, such as {"role": "admin"}."""
 
     def __init__(
         self,

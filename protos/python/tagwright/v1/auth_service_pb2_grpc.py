@@ -198,7 +198,8 @@ class AuthServiceServicer(object):
 
     def UpdateUser(self, request, context):
         """UpdateUser changes the role of an account, disables or enables it, or gives it a new password. A new password and
-        disabling end all its sessions; disabling also stops its keys for as long as it lasts. Administrators only.
+        disabling end its sessions, but for the caller's own after a new password; disabling also stops its keys for as
+        long as it lasts. Administrators only.
 
         Errors: NOT_FOUND, ARGUMENT_INVALID, LAST_ADMINISTRATOR, OVERLOADED.
         """
@@ -227,7 +228,7 @@ class AuthServiceServicer(object):
 
     def ListApiKeys(self, request, context):
         """ListApiKeys returns the keys of the caller's account, the newest first, revoked and expired ones included;
-        administrators may ask for another account's.
+        administrators may ask for another account's. A key without the scope "admin" sees itself only.
 
         Idempotent. Errors: ARGUMENT_INVALID, NOT_FOUND, SCOPE_MISSING.
         """
@@ -236,8 +237,8 @@ class AuthServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """RevokeApiKey makes a key invalid from the next call on, for ever. One's own; administrators anyone's. Revoking it
-        again changes nothing.
+        """RevokeApiKey makes a key invalid from the next call on, for ever. One's own; administrators anyone's; a key without
+        the scope "admin" only itself. Revoking it again changes nothing.
 
         Errors: NOT_FOUND, SCOPE_MISSING.
         """

@@ -408,7 +408,8 @@ class AuthServiceStub(typing.Generic[_AuthServiceLoginType, _AuthServiceLogoutTy
 
     UpdateUser: _AuthServiceUpdateUserType
     """UpdateUser changes the role of an account, disables or enables it, or gives it a new password. A new password and
-    disabling end all its sessions; disabling also stops its keys for as long as it lasts. Administrators only.
+    disabling end its sessions, but for the caller's own after a new password; disabling also stops its keys for as
+    long as it lasts. Administrators only.
 
     Errors: NOT_FOUND, ARGUMENT_INVALID, LAST_ADMINISTRATOR, OVERLOADED.
     """
@@ -428,14 +429,14 @@ class AuthServiceStub(typing.Generic[_AuthServiceLoginType, _AuthServiceLogoutTy
 
     ListApiKeys: _AuthServiceListApiKeysType
     """ListApiKeys returns the keys of the caller's account, the newest first, revoked and expired ones included;
-    administrators may ask for another account's.
+    administrators may ask for another account's. A key without the scope "admin" sees itself only.
 
     Idempotent. Errors: ARGUMENT_INVALID, NOT_FOUND, SCOPE_MISSING.
     """
 
     RevokeApiKey: _AuthServiceRevokeApiKeyType
-    """RevokeApiKey makes a key invalid from the next call on, for ever. One's own; administrators anyone's. Revoking it
-    again changes nothing.
+    """RevokeApiKey makes a key invalid from the next call on, for ever. One's own; administrators anyone's; a key without
+    the scope "admin" only itself. Revoking it again changes nothing.
 
     Errors: NOT_FOUND, SCOPE_MISSING.
     """
@@ -604,7 +605,8 @@ class AuthServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[tagwright.v1.auth_service_pb2.UpdateUserResponse, collections.abc.Awaitable[tagwright.v1.auth_service_pb2.UpdateUserResponse]]:
         """UpdateUser changes the role of an account, disables or enables it, or gives it a new password. A new password and
-        disabling end all its sessions; disabling also stops its keys for as long as it lasts. Administrators only.
+        disabling end its sessions, but for the caller's own after a new password; disabling also stops its keys for as
+        long as it lasts. Administrators only.
 
         Errors: NOT_FOUND, ARGUMENT_INVALID, LAST_ADMINISTRATOR, OVERLOADED.
         """
@@ -639,7 +641,7 @@ class AuthServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[tagwright.v1.auth_service_pb2.ListApiKeysResponse, collections.abc.Awaitable[tagwright.v1.auth_service_pb2.ListApiKeysResponse]]:
         """ListApiKeys returns the keys of the caller's account, the newest first, revoked and expired ones included;
-        administrators may ask for another account's.
+        administrators may ask for another account's. A key without the scope "admin" sees itself only.
 
         Idempotent. Errors: ARGUMENT_INVALID, NOT_FOUND, SCOPE_MISSING.
         """
@@ -650,8 +652,8 @@ class AuthServiceServicer(metaclass=abc.ABCMeta):
         request: tagwright.v1.auth_service_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> typing.Union[tagwright.v1.auth_service_pb2.RevokeApiKeyResponse, collections.abc.Awaitable[tagwright.v1.auth_service_pb2.RevokeApiKeyResponse]]:
-        """RevokeApiKey makes a key invalid from the next call on, for ever. One's own; administrators anyone's. Revoking it
-        again changes nothing.
+        """RevokeApiKey makes a key invalid from the next call on, for ever. One's own; administrators anyone's; a key without
+        the scope "admin" only itself. Revoking it again changes nothing.
 
         Errors: NOT_FOUND, SCOPE_MISSING.
         """

@@ -99,7 +99,7 @@ class Accounts:
 
 
 def check_name(username: str) -> None:
-    """Refuse a name that could not be told from another or not be typed. Raises ArgumentInvalid."""
+    """Refuse a name with blanks, control characters, signs or symbols in it. Raises ArgumentInvalid."""
     if not 1 <= len(username) <= _LONGEST_NAME:
         raise ArgumentInvalid(f"must have 1 to {_LONGEST_NAME} characters, not {len(username):,}", field="username")
     if not all(_in_names(character) for character in username) or not unicodedata.is_normalized("NFC", username):

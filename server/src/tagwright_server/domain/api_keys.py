@@ -69,12 +69,15 @@ class ApiKeys:
     def page(self, username: str, *, before: tuple[datetime, str] | None, limit: int, by: Caller) -> Sequence[ApiKey]:
         """Return keys of an account, the newest first; of the caller's own where `username` is "".
 
-        Raises ScopeMissing, and NotFound for administrators.
+        A key without the scope admin sees itself only. Raises ScopeMissing, and NotFound for administrators.
         """
         account_id = by.account.id
+        if by.api_key is not None and Scope.ADMIN not in by.scopes and not username:
+            return [by.api_key] if before is None else []
         if username:
             account = self._store.accounts.find(username)
-            if (account is None or account.id != by.account.id) and Scope.ADMIN not in by.scopes:
+            own = account is not None and account.id == by.account.id and by.api_key is None
+            if not own and Scope.ADMIN not in by.scopes:
                 raise ScopeMissing("Only administrators see the keys of others.")
             if account is None:
                 raise NotFound(f"there is no account {quoted(username)}")
@@ -86,7 +89,7 @@ class ApiKeys:
         now = self._clock.now()
         with self._store.transaction():
             api_key = self._store.api_keys.get(key_id)
-            if api_key is None or (api_key.account_id != by.account.id and Scope.ADMIN not in by.scopes):
+            if api_key is None or not _may_revoke(api_key, by):
                 raise NotFound("there is no such key")
             if api_key.revoked is None:
                 api_key = self._store.api_keys.revoke(key_id, at=now)
@@ -97,6 +100,12 @@ class ApiKeys:
         who = by.actor
         details = {"owner": api_key.username, **details}
         self._store.audit.add(AuditEvent(at, who.name, who.credential, who.peer, action, api_key.prefix, details))
+
+
+def _may_revoke(api_key: ApiKey, by: Caller) -> bool:
+    if Scope.ADMIN in by.scopes:
+        return True
+    return api_key.id == by.api_key.id if by.api_key is not None else api_key.account_id == by.account.id
 
 
 def _scopes(names: Sequence[str], by: Caller) -> frozenset[Scope]:

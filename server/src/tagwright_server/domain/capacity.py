@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,3 +40,32 @@ class Capacity:
         finally:
             with self._lock:
                 self._held -= n
+
+
+class SharedCapacity:
+    """Room for `limit` things, of which nobody takes more than a share of `each`."""
+
+    def __init__(self, limit: int, things: str, *, each: int) -> None:
+        self._whole = Capacity(limit, things)
+        self._each = each
+        self._things = things
+        self._lock = threading.Lock()
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, who: str) -> Iterator[None]:
+        """Take room for one of them while the block runs; raises Overloaded where there is none, or none for `who`."""
+        with self._lock:
+            if self._held[who] >= self._each:
+                raise Overloaded(
+                    f"the server takes at most {self._each:,} {self._things} of one address at once", retry_after_s=1.0
+                )
+            self._held[who] += 1
+        try:
+            with self._whole.hold():
+                yield
+        finally:
+            with self._lock:
+                self._held[who] -= 1
+                if not self._held[who]:
+                    del self._held[who]

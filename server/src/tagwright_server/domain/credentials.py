@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain import tokens
 from tagwright_server.domain.access import SCOPES_OF, Caller
 from tagwright_server.domain.sign_in import Lifetime
-from tagwright_server.errors import ComeBack, TokenInvalid
+from tagwright_server.errors import TokenInvalid
 from tagwright_server.store.store import Store
 
 _NOTED_EVERY = timedelta(minutes=1)  # "last used" is kept to the minute: a write for each call would cost a disk sync
@@ -30,14 +29,21 @@ class Credentials:
         digest, now = tokens.digest(token), self._clock.now()
         return self._session(digest, now, peer) if token.startswith(tokens.SESSION) else self._key(digest, now, peer)
 
+    def renew(self, caller: Caller) -> Caller:
+        """Return the caller as the store knows them by now. Raises TokenInvalid."""
+        now = self._clock.now()
+        if caller.session is not None:
+            return self._session(caller.session.token_hash, now, caller.peer)
+        assert caller.api_key is not None  # noqa: S101  (a caller has one of the two)
+        return self._key(caller.api_key.token_hash, now, caller.peer)
+
     def _session(self, digest: bytes, now: datetime, peer: str) -> Caller:
         found = self._store.sessions.find(digest)
         if found is None:
             raise TokenInvalid
         session, account = found
         if now >= session.expires or now - session.used >= self._lifetime.idle:
-            with suppress(ComeBack):  # it is refused in any case
-                self._store.sessions.end(session.id)
+            self._store.sessions.try_to_end(session.id)
             raise TokenInvalid
         if account.disabled:
             raise TokenInvalid
@@ -53,8 +59,7 @@ class Credentials:
         if api_key.revoked is not None or account.disabled:
             raise TokenInvalid
         if api_key.expires is not None and now >= api_key.expires:
-            with suppress(ComeBack):
-                self._store.api_keys.revoke(api_key.id, at=now)
+            self._store.api_keys.try_to_revoke(api_key.id, at=now)
             raise TokenInvalid
         if api_key.used is None or _to_be_noted(api_key.used, now):
             self._store.api_keys.touch(api_key.id, at=now)

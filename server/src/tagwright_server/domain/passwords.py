@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import heapq
 import hmac
+import itertools
+import threading
 import unicodedata
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cache
 from typing import TypeVar
 
 import bcrypt
 
 from tagwright_server.domain.capacity import Capacity
-from tagwright_server.domain.deadline import CallerGone, Deadline
+from tagwright_server.domain.deadline import Deadline
 from tagwright_server.errors import ArgumentInvalid
 
 SHORTEST, LONGEST = 8, 128  # characters (ASVS 5.0, 6.2.1 and 6.2.9)
+_LONGEST_TYPED = 1024  # characters; as many may become 128 in form NFC
 _WAITING = 16  # with some 0.3 s a hash, the last one waits 5 s
 
 T = TypeVar("T")
@@ -39,29 +41,48 @@ class Passwords:
     def __init__(self, pepper: bytes, *, cost: int) -> None:
         self._pepper = pepper
         self._cost = cost
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
+        self._turn = threading.Condition()
+        self._line: list[tuple[bool, int]] = []
+        self._tickets = itertools.count()
+        self._busy = False
         self._waiting = Capacity(_WAITING, "passwords to check")
         # A well-formed hash that no password has: who has no account costs as much as who has one.
         self._nobodys = (bcrypt.gensalt(cost) + b"." * 31).decode("ascii")
 
-    def in_turn(self, work: Callable[[], T], deadline: Deadline) -> T:
-        """Do `work` once everyone who came before is through. Raises Overloaded where too many wait.
+    def in_turn(self, work: Callable[[], T], deadline: Deadline, *, first: bool = False) -> T:
+        """Do `work` once everyone who came before is through, or who came `first`.
 
-        What has not begun when the deadline passes or the caller hangs up is not done.
+        What has not begun when the deadline passes or the caller hangs up is not done. Raises Overloaded where too
+        many wait.
         """
         with self._waiting.hold():
-            future = self._thread.submit(work)
-            deadline.when_gone(future.cancel)
+            self._await(deadline, (not first, next(self._tickets)))
             try:
-                return future.result(deadline.remaining_s())
-            except CancelledError as err:
-                raise CallerGone from err
-            except FutureTimeoutError:
-                future.cancel()
-                deadline.check("the password was checked")
-                raise
+                return work()
             finally:
+                with self._turn:
+                    self._busy = False
+                    self._turn.notify_all()
+
+    def _await(self, deadline: Deadline, place: tuple[bool, int]) -> None:
+        deadline.when_gone(self._look)
+        with self._turn:
+            heapq.heappush(self._line, place)
+            try:
+                while self._busy or self._line[0] != place:
+                    deadline.check("the password was checked")
+                    self._turn.wait(deadline.remaining_s())
+                deadline.check("the password was checked")
+                self._busy = True
+            finally:
+                self._line.remove(place)
+                heapq.heapify(self._line)
+                self._turn.notify_all()
                 deadline.forget()
+
+    def _look(self) -> None:
+        with self._turn:
+            self._turn.notify_all()
 
     def hash(self, password: str) -> str:
         """Return what is kept of a password; call it in turn."""
@@ -76,24 +97,25 @@ class Passwords:
         """Return whether it was hashed at a lower cost than today's."""
         return int(kept.split("$")[2]) < self._cost
 
-    def close(self) -> None:
-        """End the thread; whoever still waits is not served."""
-        self._thread.shutdown(cancel_futures=True)
-
     def _prehashed(self, password: str) -> bytes:
-        message = unicodedata.normalize("NFC", password).encode("utf-8")
+        message = _normalised(password).encode("utf-8")
         return base64.b64encode(hmac.digest(self._pepper, message, hashlib.sha384))
 
 
 def check_new(password: str, *, username: str, field: str) -> None:
     """Refuse a password that should not be anyone's; raises ArgumentInvalid, whose text does not show it."""
-    password = unicodedata.normalize("NFC", password)
+    password = _normalised(password)
     if not SHORTEST <= len(password) <= LONGEST:
         raise ArgumentInvalid(
             f"must have {SHORTEST} to {LONGEST} characters, this one has {len(password):,}", field=field
         )
     if password.casefold() in _common() or password.casefold() == username.casefold():
         raise ArgumentInvalid("is one of the first that anybody would try; choose another", field=field)
+
+
+def _normalised(password: str) -> str:
+    # What is longer than any password stays as it is: normalising takes time that grows with the square of the length.
+    return unicodedata.normalize("NFC", password) if len(password) <= _LONGEST_TYPED else password
 
 
 @cache

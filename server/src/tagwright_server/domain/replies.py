@@ -19,7 +19,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tagwright_server.clock import Clock
-from tagwright_server.errors import ArgumentInvalid, RequestIdReused
+from tagwright_server.errors import ArgumentInvalid, RequestIdReused, TagwrightError
 from tagwright_server.store.records import Reply
 from tagwright_server.store.store import Store
 
@@ -60,7 +60,13 @@ class Replies:
         answer = self._answer(seal)
         if answer is not None:
             return answer
-        prepared = prepare()
+        try:
+            prepared = prepare()
+        except TagwrightError:
+            answer = self._answer(seal)  # a twin may have changed what is prepared for
+            if answer is not None:
+                return answer
+            raise
         with self._store.transaction():
             self._store.replies.claim(seal.id)
             answer = self._answer(seal)  # again: a twin may have come first

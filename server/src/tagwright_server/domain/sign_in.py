@@ -5,19 +5,24 @@ Unknown names, disabled accounts and wrong passwords are alike in what is said, 
 
 from __future__ import annotations
 
+import threading
 import uuid
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain import tokens
 from tagwright_server.domain.access import Caller
+from tagwright_server.domain.capacity import Capacity
 from tagwright_server.domain.deadline import Deadline
 from tagwright_server.domain.passwords import Passwords, check_new
 from tagwright_server.domain.throttle import Throttle
-from tagwright_server.errors import Busy, LoginFailed
+from tagwright_server.errors import Busy, LoginFailed, Overloaded, RateLimited
 from tagwright_server.store.records import Account, AuditEvent, Session
 from tagwright_server.store.store import Store
+
+_MOST_HELD_BACK = 8  # refusals at once: they take places from those who log in; beyond that, refusing is immediate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +51,36 @@ class NewPassword:
 
 
 class SignIn:
-    """Sessions come and go here. `group` makes of a peer what failures are counted for."""
+    """Sessions come and go here. `peer` is for the audit log, `group` is what failures are counted for."""
 
     def __init__(
-        self, store: Store, *, passwords: Passwords, throttle: Throttle, lifetime: Lifetime, clock: Clock
+        self,
+        store: Store,
+        *,
+        passwords: Passwords,
+        throttle: Throttle,
+        lifetime: Lifetime,
+        refusal_delay_s: float,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._passwords = passwords
         self._throttle = throttle
         self._clock = clock
+        self._refusal_delay_s = refusal_delay_s
+        self._held_back = Capacity(_MOST_HELD_BACK, "refusals")
         self.lifetime = lifetime
 
     def login(self, username: str, password: str, *, peer: str, group: str, deadline: Deadline) -> SignedIn:
         """Make a session. Raises LoginFailed, RateLimited and Overloaded."""
-        self._throttle.check(username, group, at=self._clock.now())  # first: a refusal costs nothing
+        known = self._known(username, group, deadline)
 
         def attempt() -> SignedIn:
             account, kept = self._verified(username, password, peer=peer, group=group)
             fresh = self._passwords.hash(password) if self._passwords.outdated(kept) else None
             return self._begin(account, kept=kept, fresh=fresh, peer=peer, group=group)
 
-        return self._passwords.in_turn(attempt, deadline)
+        return self._passwords.in_turn(attempt, deadline, first=known)
 
     def logout(self, caller: Caller) -> None:
         """End the caller's session."""
@@ -82,13 +96,13 @@ class SignIn:
         """
         username = caller.account.username
         check_new(new, username=username, field="new_password")
-        self._throttle.check(username, group, at=self._clock.now())
+        known = self._known(username, group, deadline)
 
         def attempt() -> NewPassword:
             _, kept = self._verified(username, current, peer=caller.peer, group=group)
             return NewPassword(self._passwords.hash(new), instead_of=kept)
 
-        return self._passwords.in_turn(attempt, deadline)
+        return self._passwords.in_turn(attempt, deadline, first=known)
 
     def change(self, caller: Caller, password: NewPassword) -> None:
         """Keep the new password and end the account's other sessions. Raises Busy where a rival change won."""
@@ -101,6 +115,18 @@ class SignIn:
             account = self._store.accounts.update(caller.account.id, updated=now)
             self._store.sessions.end_all(account.id, but=caller.session_id)
             self._record("password.change", account, at=now, peer=caller.peer)
+
+    def _known(self, username: str, group: str, deadline: Deadline) -> bool:
+        """Return whether the peer is known to the account; hold a refusal back, so that asking again costs time."""
+        try:
+            return self._throttle.check(username, group, at=self._clock.now())
+        except RateLimited:
+            with suppress(Overloaded), self._held_back.hold():
+                gone = threading.Event()
+                deadline.when_gone(gone.set)
+                gone.wait(min(self._refusal_delay_s, deadline.remaining_s()))
+                deadline.forget()
+            raise
 
     def _verified(self, username: str, password: str, *, peer: str, group: str) -> tuple[Account, str]:
         now = self._clock.now()
@@ -127,16 +153,16 @@ class SignIn:
             expires=now + self.lifetime.absolute,
         )
         with self._store.transaction():
-            self._store.accounts.record_login(account.id, at=now)  # its row is locked from here on
-            current = self._store.accounts.get(account.id)
+            current = self._store.accounts.get(account.id)  # it is locked from here on
             if current is None or current.disabled or self._store.accounts.password_hash(account.id) != kept:
                 raise LoginFailed  # changed while the password was hashed
             if fresh is not None:
                 self._store.accounts.replace_hash(account.id, password_hash=fresh, was=kept)
+            self._store.accounts.record_login(account.id, at=now)
             self._store.sessions.add(session)
             self._throttle.succeed(account.username, group, at=now)
             self._record("login", account, at=now, peer=peer)
-        return SignedIn(token, session, current)
+        return SignedIn(token, session, replace(current, last_login=now))
 
     def _record(
         self, action: str, account: Account | None, *, at: datetime, peer: str, credential: str = "session"

@@ -9,7 +9,9 @@ owner (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"; here the 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,52 +60,63 @@ class Pace:
 class Throttle:
     """The buckets of the store, at the pace of the settings."""
 
-    def __init__(self, failures: FailedLogins, *, per_account: Pace, per_peer: Pace) -> None:
+    def __init__(self, failures: FailedLogins, *, pepper: bytes, per_account: Pace, per_peer: Pace) -> None:
         self._failures = failures
+        self._pepper = pepper
         self._per_account = per_account
         self._per_peer = per_peer
 
-    def check(self, username: str, peer: str, *, at: datetime) -> None:
-        """Raise RateLimited where the next try has to wait, with one text for every name."""
-        found = self._failures.get(_all_of(username, peer))
+    def check(self, username: str, peer: str, *, at: datetime) -> bool:
+        """Raise RateLimited where the next try has to wait, with one text for every name.
+
+        Returns whether that peer signed in with that name before.
+        """
+        buckets = self._buckets(username, peer)
+        found = self._failures.get(buckets.all)
         wait_s = max(
-            self._per_account.wait_s(found.get(_bucket(username, peer, found)), at),
-            self._per_peer.wait_s(found.get(_of_peer(peer)), at),
+            self._per_account.wait_s(found.get(buckets.counting(found)), at),
+            self._per_peer.wait_s(found.get(buckets.peer), at),
         )
         if wait_s > 0:
             raise RateLimited("Too many failed logins. Wait before you try again.", retry_after_s=math.ceil(wait_s))
+        return buckets.known in found
 
     def fail(self, username: str, peer: str, *, at: datetime) -> None:
         """Count a failure; call inside transaction()."""
-        found = self._failures.get(_all_of(username, peer))
-        bucket = _bucket(username, peer, found)
-        self._failures.put(bucket, self._per_account.add(found.get(bucket), at))
-        self._failures.put(_of_peer(peer), self._per_peer.add(found.get(_of_peer(peer)), at))
+        buckets = self._buckets(username, peer)
+        found = self._failures.claim(buckets.all)
+        counting = buckets.counting(found)
+        self._failures.put(counting, self._per_account.add(found.get(counting), at))
+        self._failures.put(buckets.peer, self._per_peer.add(found.get(buckets.peer), at))
 
     def succeed(self, username: str, peer: str, *, at: datetime) -> None:
         """Forget the failures that led here and know the peer from now on; call inside transaction()."""
-        found = self._failures.get(_all_of(username, peer))
-        self._failures.forget(_bucket(username, peer, found))
-        self._failures.put(_of_known(username, peer), Failures(0.0, at))
+        buckets = self._buckets(username, peer)
+        self._failures.forget(buckets.counting(self._failures.claim(buckets.all)))
+        self._failures.put(buckets.known, Failures(0.0, at))
+
+    def _buckets(self, username: str, peer: str) -> _Buckets:
+        name = bucket_of_name(username, self._pepper)
+        return _Buckets(name, f"known:{name}:{peer}", f"peer:{peer}")
 
 
-def _bucket(username: str, peer: str, found: dict[str, Failures]) -> str:
-    """Return the bucket that counts for this name and peer."""
-    return _of_known(username, peer) if _of_known(username, peer) in found else _of_name(username)
+@dataclass(frozen=True, slots=True)
+class _Buckets:
+    """Those that a try may fill: the name's, the name's with a peer that is known to it, and the peer's."""
+
+    name: str
+    known: str
+    peer: str
+
+    @property
+    def all(self) -> list[str]:
+        return [self.name, self.known, self.peer]
+
+    def counting(self, found: Mapping[str, Failures]) -> str:
+        """Return the one that counts for this name and peer."""
+        return self.known if self.known in found else self.name
 
 
-def _all_of(username: str, peer: str) -> list[str]:
-    return [_of_name(username), _of_known(username, peer), _of_peer(peer)]
-
-
-def _of_name(username: str) -> str:
-    # Hashed: people type passwords where the name belongs. And of one length, whatever they type.
-    return "name:" + hashlib.sha256(fold(username).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _of_known(username: str, peer: str) -> str:
-    return f"known:{_of_name(username)}:{peer}"
-
-
-def _of_peer(peer: str) -> str:
-    return f"peer:{peer}"
+def bucket_of_name(username: str, pepper: bytes) -> str:
+    """Return the bucket of a typed name: a keyed hash, since people type passwords where the name belongs."""
+    return "name:" + hmac.digest(pepper, fold(username).encode("utf-8", "surrogatepass"), hashlib.sha256).hex()

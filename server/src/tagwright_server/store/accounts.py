@@ -14,6 +14,7 @@ from tagwright_server.store.records import Account, Role
 from tagwright_server.store.text import need_storable, storable
 
 _ADMINISTRATORS = b"administrators"
+_LONGEST = 256  # characters
 
 COLUMNS = (
     AccountRow.id,
@@ -27,7 +28,12 @@ COLUMNS = (
 
 
 def fold(username: str) -> str:
-    """Return what is the same for names that differ in case or Unicode form only: NFKC, casefolded, until stable."""
+    """Return what is the same for names that differ in case or Unicode form only: NFKC, casefolded, until stable.
+
+    What is longer than any name stays as it is: normalising takes time that grows with the square of the length.
+    """
+    if len(username) > _LONGEST:
+        return username
     while (folded := unicodedata.normalize("NFKC", username).casefold()) != username:
         username = folded
     return username

@@ -96,6 +96,11 @@ class ApiKeys:
         """Note that it was used, unless the database has no time just now."""
         touch(self._database, ApiKeyRow.update(used=at).where(ApiKeyRow.id == id))
 
+    def try_to_revoke(self, id: str, *, at: datetime) -> None:
+        """Revoke a key if the database has time for that just now."""
+        query = ApiKeyRow.update(revoked=at).where(ApiKeyRow.id == id, ApiKeyRow.revoked.is_null())
+        touch(self._database, query)
+
     def count_valid(self, account_id: str, *, at: datetime) -> int:
         """Return how many keys of an account are neither revoked nor expired; call inside transaction().
 

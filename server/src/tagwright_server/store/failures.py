@@ -25,6 +25,12 @@ class FailedLogins:
             rows = self._database.rows(query.where(FailuresRow.bucket.in_(list(names)))) if names else []
         return {names[bucket]: Failures(level, at) for bucket, level, at in rows}
 
+    def claim(self, buckets: Sequence[str]) -> dict[str, Failures]:
+        """Like get, and nobody else claims one of them until the transaction ends; call inside transaction()."""
+        for bucket in sorted(buckets):  # in one order, so that two cannot wait for each other
+            self._database.lock(f"failures {made_storable(bucket)}".encode())
+        return self.get(buckets)
+
     def put(self, bucket: str, failures: Failures) -> None:
         """Set how full a bucket is."""
         query = FailuresRow.insert(bucket=made_storable(bucket), level=failures.level, at=failures.at)

@@ -25,9 +25,9 @@ def read_pepper(path: Path, facts: Facts) -> bytes:
 
     Raises StartupError where the file is missing, damaged, readable by others or not the database's.
     """
-    if facts.get(_FACT) is None and not path.exists():
-        _make(path)
     try:
+        if facts.get(_FACT) is None and not path.exists():
+            _make(path)
         status = path.stat()
         text = path.read_text("ascii")
         pepper = bytes.fromhex(text)

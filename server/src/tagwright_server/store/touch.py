@@ -1,4 +1,4 @@
-"""Noting that something was used: worth a write, but neither a wait nor an error of the call that used it."""
+"""Noting that something was used or has expired: worth a write, but neither a wait nor an error of the call."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ def touch(database: Database, query: peewee.Query) -> None:
         pass  # the next use is noted
     except database.errors as err:
         # A disk that has become read-only, for one: what is there can be read on.
-        _log.warning("a time of last use was not kept: %s", type(err).__name__)
+        _log.warning("a time of use or expiry was not kept: %s", type(err).__name__)

@@ -10,18 +10,18 @@ import grpc
 
 from tagwright.v1 import auth_service_pb2 as pb
 from tagwright.v1.auth_service_pb2_grpc import AuthServiceServicer
+from tagwright_server.domain.access import Caller
 from tagwright_server.domain.accounts import Accounts, check_name
 from tagwright_server.domain.api_keys import ApiKeys
 from tagwright_server.domain.passwords import Passwords, check_new
 from tagwright_server.domain.replies import Replies
 from tagwright_server.domain.sign_in import NewPassword, SignIn
-from tagwright_server.errors import ArgumentInvalid
 from tagwright_server.store.audit import Audit
 from tagwright_server.store.records import Account, ApiKey, AuditEvent, Role
 from tagwright_server.transport import call
 from tagwright_server.transport import convert_accounts as convert
 from tagwright_server.transport.once import answer_once, nothing
-from tagwright_server.transport.paging import page_after
+from tagwright_server.transport.paging import no_such_page, page_after, to_number
 from tagwright_server.transport.peer import throttle_group
 
 
@@ -89,22 +89,21 @@ class AuthService(AuthServiceServicer):
                 deadline=now.deadline,
             )
 
-        def work(password: NewPassword) -> pb.ChangePasswordResponse:
-            self._parts.sign_in.change(now.caller, password)
+        def work(password: NewPassword, caller: Caller) -> pb.ChangePasswordResponse:
+            self._parts.sign_in.change(caller, password)
             return pb.ChangePasswordResponse()
 
         return answer_once(self._parts.replies, request, pb.ChangePasswordResponse, prepare=prepare, work=work)
 
     def CreateUser(self, request: pb.CreateUserRequest, context: grpc.ServicerContext) -> pb.CreateUserResponse:
         """Make an account."""
-        caller = call.current().caller
         role = convert.to_role(request.role) if request.role else Role.USER
 
         def prepare() -> str:
             check_name(request.username)
             return self._hashed(request.password, username=request.username)
 
-        def work(password_hash: str) -> pb.CreateUserResponse:
+        def work(password_hash: str, caller: Caller) -> pb.CreateUserResponse:
             account = self._parts.accounts.create(
                 request.username, password_hash=password_hash, role=role, by=caller.actor
             )
@@ -133,7 +132,6 @@ class AuthService(AuthServiceServicer):
 
     def UpdateUser(self, request: pb.UpdateUserRequest, context: grpc.ServicerContext) -> pb.UpdateUserResponse:
         """Change an account."""
-        caller = call.current().caller
         role = convert.to_role(request.role) if request.HasField("role") else None
 
         def prepare() -> str | None:
@@ -141,7 +139,7 @@ class AuthService(AuthServiceServicer):
             has_password = request.HasField("password")
             return self._hashed(request.password, username=request.username) if has_password else None
 
-        def work(password_hash: str | None) -> pb.UpdateUserResponse:
+        def work(password_hash: str | None, caller: Caller) -> pb.UpdateUserResponse:
             account = self._parts.accounts.update(
                 request.username,
                 role=role,
@@ -156,9 +154,8 @@ class AuthService(AuthServiceServicer):
 
     def DeleteUser(self, request: pb.DeleteUserRequest, context: grpc.ServicerContext) -> pb.DeleteUserResponse:
         """Remove an account."""
-        caller = call.current().caller
 
-        def work(_: None) -> pb.DeleteUserResponse:
+        def work(_: None, caller: Caller) -> pb.DeleteUserResponse:
             self._parts.accounts.delete(request.username, by=caller.actor)
             return pb.DeleteUserResponse()
 
@@ -166,10 +163,9 @@ class AuthService(AuthServiceServicer):
 
     def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: grpc.ServicerContext) -> pb.CreateApiKeyResponse:
         """Make a key."""
-        caller = call.current().caller
         expires = _moment(request, "expire_time")
 
-        def work(_: None) -> pb.CreateApiKeyResponse:
+        def work(_: None, caller: Caller) -> pb.CreateApiKeyResponse:
             made = self._parts.api_keys.create(request.name, request.scopes, expires=expires, by=caller)
             return pb.CreateApiKeyResponse(key=made.token, api_key=convert.api_key(made.api_key))
 
@@ -194,9 +190,8 @@ class AuthService(AuthServiceServicer):
 
     def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: grpc.ServicerContext) -> pb.RevokeApiKeyResponse:
         """Make a key invalid."""
-        caller = call.current().caller
 
-        def work(_: None) -> pb.RevokeApiKeyResponse:
+        def work(_: None, caller: Caller) -> pb.RevokeApiKeyResponse:
             return pb.RevokeApiKeyResponse(api_key=convert.api_key(self._parts.api_keys.revoke(request.id, by=caller)))
 
         return answer_once(self._parts.replies, request, pb.RevokeApiKeyResponse, prepare=nothing, work=work)
@@ -209,7 +204,7 @@ class AuthService(AuthServiceServicer):
 
         def following(after: str | None, limit: int) -> Sequence[AuditEvent]:
             return self._parts.audit.page(
-                before=_event_place(after) if after is not None else None,
+                before=to_number(after) if after is not None else None,
                 limit=limit,
                 actor=request.actor,
                 action=request.action,
@@ -238,19 +233,9 @@ def _moment(request: pb.CreateApiKeyRequest | pb.ListAuditEventsRequest, field: 
 def _key_place(place: str) -> tuple[datetime, str]:
     created, _, key_id = place.partition(" ")
     try:
-        moment = datetime.fromisoformat(created)
-    except ValueError as err:
-        raise _no_place() from err
-    if moment.tzinfo is None:
-        raise _no_place()
-    return moment.astimezone(timezone.utc), key_id
-
-
-def _event_place(place: str) -> int:
-    if not (place.isascii() and place.isdigit() and len(place) < 19):
-        raise _no_place()
-    return int(place)
-
-
-def _no_place() -> ArgumentInvalid:
-    return ArgumentInvalid("is not a token of this list; begin again without one", field="page_token")
+        moment = datetime.fromisoformat(created).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as err:
+        raise no_such_page() from err
+    if not key_id.isalnum():
+        raise no_such_page()
+    return moment, key_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ class Call:
     deadline: Deadline
     peer: str
     admitted: Caller | None
+    readmit: Callable[[Caller], Caller]
     timings: Timings | None = None
 
     @property
@@ -24,6 +26,13 @@ class Call:
         """Who makes the call; every call but Login has one."""
         assert self.admitted is not None  # noqa: S101  (the gate lets nobody else through)
         return self.admitted
+
+    def caller_now(self) -> Caller:
+        """Who makes the call, looked up anew: before a change, since the message may have been long in coming.
+
+        Raises TokenInvalid and ScopeMissing.
+        """
+        return self.readmit(self.caller)
 
 
 _current: ContextVar[Call] = ContextVar("call")  # grpc runs each call in a context of its own

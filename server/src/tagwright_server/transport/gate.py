@@ -52,6 +52,12 @@ class Gate:
         check(rule, caller)
         return peer, caller
 
+    def readmit(self, method: str, caller: Caller) -> Caller:
+        """Return the caller as they are by now. Raises TokenInvalid and ScopeMissing."""
+        now = self._credentials.renew(caller)
+        check(self._rules[method], now)
+        return now
+
 
 def _token(metadata: Sequence[tuple[str, str]]) -> str:
     said = [value for key, value in metadata if key == _HEADER]

@@ -2,8 +2,9 @@
 
 Promises: no exception's text, no path and no traceback reaches a caller, except the safe text of a domain error. A call
 over capacity, or of somebody who may not make it, is refused before its message is read. Strangers, who may log in and
-nothing else, hold only some of the places. A slow upload holds one of `calls_max` places, no longer than
-`call_timeout_s`, and none of the machine's work. A message that has come holds its length in bytes until its answer.
+nothing else, hold only some of the places, each peer only some of those, and have to say quickly what they want. A slow
+upload holds one of `calls_max` places, no longer than `call_timeout_s`, and none of the machine's work. A message that
+has come holds its length in bytes until its answer.
 
 For that, our unary methods are registered as methods that read a stream of one message: grpc hands over the call at
 once, and the message is received, measured and parsed here instead of inside grpc (which answers bytes it cannot parse
@@ -17,6 +18,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -25,7 +27,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from tagwright_server.clock import Clock
-from tagwright_server.domain.capacity import Capacity
+from tagwright_server.domain.capacity import Capacity, SharedCapacity
 from tagwright_server.domain.deadline import CallerGone, Deadline
 from tagwright_server.errors import TagwrightError
 from tagwright_server.transport import call as calls
@@ -33,6 +35,7 @@ from tagwright_server.transport import wire
 from tagwright_server.transport.call import Call
 from tagwright_server.transport.gate import Gate
 from tagwright_server.transport.health import HealthCalls
+from tagwright_server.transport.peer import throttle_group
 from tagwright_server.transport.reflection import ReflectionCalls
 from tagwright_server.transport.status import internal, to_status
 
@@ -55,7 +58,8 @@ class Guard(grpc.ServerInterceptor):
         *,
         gate: Gate,
         capacity: Capacity,
-        strangers: Capacity,
+        strangers: SharedCapacity,
+        stranger_message_s: float,
         message_bytes: Capacity,
         sizes: wire.SizeLimits,
         call_timeout_s: float,
@@ -66,6 +70,7 @@ class Guard(grpc.ServerInterceptor):
         self._gate = gate
         self._capacity = capacity
         self._strangers = strangers
+        self._stranger_message_s = stranger_message_s
         self._message_bytes = message_bytes
         self._sizes = sizes
         self._call_timeout_s = call_timeout_s
@@ -88,6 +93,11 @@ class Guard(grpc.ServerInterceptor):
                 return None  # grpc answers UNIMPLEMENTED
             self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
+
+    @property
+    def receiving(self) -> int:
+        """How many calls were admitted and wait for their message."""
+        return len(self._receiving)
 
     def cancel_overdue(self) -> None:
         """Cut off the calls whose message has not come in time; to be called about once a second.
@@ -114,12 +124,14 @@ class Guard(grpc.ServerInterceptor):
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             with self._capacity.hold(), ExitStack() as stack:
                 peer, caller = self._gate.admit(method, context)
+                deadline = message_by = Deadline(min(context.time_remaining(), self._call_timeout_s), self._clock)
                 if caller is None:
-                    stack.enter_context(self._strangers.hold())
-                call = Call(Deadline(min(context.time_remaining(), self._call_timeout_s), self._clock), peer, caller)
+                    stack.enter_context(self._strangers.hold(throttle_group(peer)))
+                    message_by = Deadline(self._stranger_message_s, self._clock)
+                call = Call(deadline, peer, caller, readmit=partial(self._gate.readmit, method))
                 if not context.add_callback(call.deadline.hang_up):
                     raise CallerGone
-                message = self._receive(messages, context, call.deadline)
+                message = self._receive(messages, context, message_by)
                 check(message, self._sizes)  # first: what is too large for ever must not be told to come back
                 with self._message_bytes.hold(len(message)):
                     request = _parsed(message, parse)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from tagwright_server.domain.access import Caller
 from tagwright_server.domain.replies import Replies
 from tagwright_server.transport import call
 
@@ -24,9 +25,12 @@ def answer_once(
     answer: type[R],
     *,
     prepare: Callable[[], P],
-    work: Callable[[P], R],
+    work: Callable[[P, Caller], R],
 ) -> R:
-    """Return what `work` makes of what `prepare` made, or the answer that it gave before; see `Replies.once`."""
+    """Return what `work` makes of what `prepare` made, or the answer that it gave before; see `Replies.once`.
+
+    `work` gets the caller as they are by then: whoever lost the right while the message came changes nothing any more.
+    """
     content = type(request)()
     content.CopyFrom(request)
     content.ClearField("request_id")
@@ -35,7 +39,7 @@ def answer_once(
 
     def change(prepared: P) -> bytes:
         now.deadline.check("the change was made")
-        return work(prepared).SerializeToString()
+        return work(prepared, now.caller_now()).SerializeToString()
 
     stored = replies.once(
         request.request_id, account_id=now.caller.account.id, content=said, prepare=prepare, work=change

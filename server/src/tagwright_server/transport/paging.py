@@ -26,7 +26,7 @@ def page(things: Sequence[T], *, page_size: int, page_token: str, bound_to: str)
     positions = range(len(things))
 
     def following(after: str | None, limit: int) -> Sequence[int]:
-        start = 0 if after is None else _whole(after) + 1
+        start = 0 if after is None else to_number(after) + 1
         return positions[start : start + limit]
 
     found, token = page_after(following, place=str, page_size=page_size, page_token=page_token, bound_to=bound_to)
@@ -54,6 +54,18 @@ def page_after(
     return shown, _write(place(shown[-1]), bound_to) if len(found) > size else ""
 
 
+def to_number(place: str) -> int:
+    """Read a place that is a number. Raises ArgumentInvalid."""
+    if not (place.isascii() and place.isdigit() and len(place) < 19):  # forged: the mark is no secret
+        raise no_such_page()
+    return int(place)
+
+
+def no_such_page() -> ArgumentInvalid:
+    """Return the error for a token of another list, or of none."""
+    return ArgumentInvalid("is not a token of this list; begin again without one", field="page_token")
+
+
 def _write(place: str, bound_to: str) -> str:
     raw = place.encode("utf-8")
     return base64.urlsafe_b64encode(_mark(raw, bound_to) + raw).decode("ascii")
@@ -67,17 +79,7 @@ def _read(token: str, bound_to: str) -> str:
             return place.decode("utf-8")
     except (binascii.Error, UnicodeError, ValueError):
         pass
-    raise _no_token()
-
-
-def _whole(place: str) -> int:
-    if not (place.isascii() and place.isdigit() and len(place) < 19):  # forged: the mark is no secret
-        raise _no_token()
-    return int(place)
-
-
-def _no_token() -> ArgumentInvalid:
-    return ArgumentInvalid("is not a token of this list; begin again without one", field="page_token")
+    raise no_such_page()
 
 
 def _mark(place: bytes, bound_to: str) -> bytes:

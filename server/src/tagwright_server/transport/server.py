@@ -21,7 +21,7 @@ from tagwright.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from tagwright.v1.tagging_service_pb2_grpc import add_TaggingServiceServicer_to_server
 from tagwright_server.address import Address
 from tagwright_server.clock import Clock
-from tagwright_server.domain.capacity import Capacity
+from tagwright_server.domain.capacity import Capacity, SharedCapacity
 from tagwright_server.errors import StartupError
 from tagwright_server.settings import Settings
 from tagwright_server.transport.auth import AuthService
@@ -34,6 +34,7 @@ from tagwright_server.transport.tagging import TaggingService
 from tagwright_server.transport.wire import SizeLimits
 
 _REFUSING_THREADS = 8
+_PEERS = 4  # that it takes to hold all places of those who log in
 _HEALTH_THREADS = 2
 _REFLECTION_THREADS = 2
 # Where grpc itself refuses, health too and without details. So it is more than can pile up while our own threads refuse
@@ -67,9 +68,10 @@ class Server:
         self._health_threads = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._health_calls = HealthCalls(self._health_threads)
         self._reflection_threads = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
-        guard = Guard(
+        self._guard = guard = Guard(
             gate=gate,
-            strangers=Capacity(settings.logins_max, "logins"),
+            strangers=SharedCapacity(settings.logins_max, "logins", each=max(1, settings.logins_max // _PEERS)),
+            stranger_message_s=settings.login_message_s,
             capacity=Capacity(settings.calls_max, "calls"),
             message_bytes=Capacity(settings.request_bytes_in_progress_max, "bytes of requests"),
             sizes=SizeLimits(settings.photo_bytes_max, settings.request_overhead_bytes_max),
