@@ -52,5 +52,4 @@ def _made(data: Data, username: str, *, role: Role, password: str) -> Account:
     now = SystemClock().now()
     account = Account(uuid.uuid4().hex, username, role, disabled=False, created=now, updated=now)
     data.store.accounts.add(account, password_hash=passwords.hash(password))
-    passwords.close()
     return account

@@ -9,6 +9,7 @@ from typing import Any
 import bundles
 import postgres
 import pytest
+from clocks import MovedClock
 from servers import FakeBackend, FakeDecoder, Running, running
 
 
@@ -71,3 +72,16 @@ def _fresh(kind: str) -> Iterator[dict[str, Any]]:
     name = server.create()
     yield {"database": server.url(name)}
     server.drop(name)
+
+
+@pytest.fixture
+def clock() -> MovedClock:
+    """The time of day, for a test to move."""
+    return MovedClock()
+
+
+@pytest.fixture
+def stored(repository: Path, database: dict[str, Any], clock: MovedClock) -> Iterator[Running]:
+    """A server on a fresh database of each kind, with a clock that a test moves and a network that costs nothing."""
+    with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), clock=clock, **database) as serving:
+        yield serving
