@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class ModelRepository(BuildHookInterface):  # type: ignore[type-arg]
+class ModelRepository(BuildHookInterface):  # type: ignore[type-arg]  # the hook takes no settings
     """Adds `model_repository/` to the files of a build."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

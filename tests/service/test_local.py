@@ -101,6 +101,8 @@ def test_the_first_administrator_needs_no_thinking(tmp_path: Path, repository: P
     assert password not in first.stdout + first.stderr
     with serving(repository, data_folder=tmp_path) as app:
         assert sign_in(app, "admin", password=password)
+    admin(tmp_path, "reset", "admin", "--password-file=-", stdin=PASSWORD)
+    assert admin(tmp_path, "first").stdout == ""  # the file's password is not theirs any more
 
 
 @pytest.mark.parametrize(("second", "exit_code"), [(PASSWORD, 0), ("another password", 2)])

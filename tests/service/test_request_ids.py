@@ -20,6 +20,7 @@ from tagwright.v1 import auth_service_pb2 as pb
 from tagwright.v1 import user_pb2
 from tagwright_server.errors import TagwrightError
 from tagwright_server.store.records import Role
+from tagwright_server.transport.gate import Gate
 
 
 def test_the_same_request_gets_its_first_answer_again_and_is_done_once(stored: Running) -> None:
@@ -101,20 +102,27 @@ def test_a_twin_that_waited_for_its_turn_gets_the_first_answer(stored: Running) 
 
 
 @pytest.mark.parametrize("lost", ["session", "role"])
-def test_who_lost_the_right_while_the_message_came_changes_nothing(stored: Running, lost: str) -> None:
+def test_who_lost_the_right_while_the_message_came_changes_nothing(
+    stored: Running, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = stored.sign_in("ann", Role.ADMIN)
-    waiting, go_on = threading.Event(), threading.Event()
+    admitted, go_on = threading.Event(), threading.Event()
+    admit = Gate.admit
+
+    def watched(*arguments: Any) -> Any:
+        found = admit(*arguments)
+        admitted.set()
+        return found
+
+    monkeypatch.setattr(Gate, "admit", watched)
 
     def late() -> Iterator[bytes]:
-        waiting.set()
         assert go_on.wait(PATIENCE_S)
         yield new_user("mallory", role=user_pb2.ROLE_ADMIN).SerializeToString()
 
     streams: Any = stored.stranger.stream_unary("/tagwright.v1.AuthService/CreateUser")
     call = streams.future(late(), timeout=PATIENCE_S, metadata=bearer(token))
-    assert waiting.wait(PATIENCE_S)
-    while not stored.app._server._guard.receiving:
-        pass  # admitted, and its message awaited
+    assert admitted.wait(PATIENCE_S)
     if lost == "session":
         stored.auth.UpdateUser(pb.UpdateUserRequest(username="ann", password=PASSWORD + "!"))
     else:

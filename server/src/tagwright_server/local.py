@@ -72,7 +72,8 @@ def _first(settings: Settings) -> str:
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
                 stream.write(password + "\n")  # before the account: a password that is lost lets nobody in
             _create(data, settings, FIRST, password)
-    if not file.exists():
+        made = data.store.accounts.find(FIRST)
+    if not file.exists() or made is None or made.updated != made.created:  # the password was changed since, perhaps
         return ""
     return f"Sign in as the first administrator: tagwright login {FIRST} --password-file {shlex.quote(str(file))}"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from tagwright_server.errors import ScopeMissing
-from tagwright_server.store.records import Account, ApiKey, Role, Scope, Session
+from tagwright_server.store.records import Account, ApiKey, AuditEvent, Role, Scope, Session
 
 SCOPES_OF: Mapping[Role, frozenset[Scope]] = {
     Role.USER: frozenset({Scope.TAGGING_READ, Scope.TAGGING_WRITE, Scope.SEARCH}),
@@ -22,6 +23,10 @@ class Actor:
     name: str
     credential: str
     peer: str
+
+    def did(self, action: str, target: str, *, at: datetime, details: Mapping[str, str] | None = None) -> AuditEvent:
+        """Return the event of this actor's doing something."""
+        return AuditEvent(at, self.name, self.credential, self.peer, action, target, details or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Needs(Enum):
 
     NOTHING = "no token at all"
     TOKEN = "a valid token"
-    SESSION = "a session: a key must not make keys or change passwords"
+    SESSION = "a session: keys are for programs, which make no keys and sign nobody out"
 
 
 @dataclass(frozen=True, slots=True)

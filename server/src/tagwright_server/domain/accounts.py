@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain.access import Actor
 from tagwright_server.domain.quoting import quoted
 from tagwright_server.errors import ArgumentInvalid, LastAdministrator, NotFound
-from tagwright_server.store.records import Account, AuditEvent, Role
+from tagwright_server.store.records import Account, Role
 from tagwright_server.store.store import Store
 
 _LONGEST_NAME = 64
@@ -31,7 +30,7 @@ class Accounts:
         account = Account(uuid.uuid4().hex, username, role, disabled=False, created=now, updated=now)
         with self._store.transaction():
             self._store.accounts.add(account, password_hash=password_hash)
-            self._record("user.create", username, by, at=now, details={"role": role.value})
+            self._store.audit.add(by.did("user.create", username, at=now, details={"role": role.value}))
         return account
 
     def get(self, username: str) -> Account:
@@ -74,7 +73,7 @@ class Accounts:
             )
             if new_disabled or password_hash is not None:
                 self._store.sessions.end_all(account.id, but=None if new_disabled else own_session)
-            self._record("user.update", account.username, by, at=now, details=changes)
+            self._store.audit.add(by.did("user.update", account.username, at=now, details=changes))
         return changed
 
     def delete(self, username: str, *, by: Actor) -> None:
@@ -83,7 +82,8 @@ class Accounts:
             account = self._locked(username)
             self._check_not_last(account)
             self._store.accounts.delete(account.id)
-            self._record("user.delete", account.username, by, at=self._clock.now(), details={"id": account.id})
+            event = by.did("user.delete", account.username, at=self._clock.now(), details={"id": account.id})
+            self._store.audit.add(event)
 
     def _locked(self, username: str) -> Account:
         self._store.accounts.enabled_admins()  # takes their locks first: two of them cannot remove each other
@@ -92,10 +92,6 @@ class Accounts:
     def _check_not_last(self, account: Account) -> None:
         if self._store.accounts.enabled_admins() == {account.id}:
             raise LastAdministrator(f"{quoted(account.username)} is the last administrator who can sign in")
-
-    def _record(self, action: str, target: str, by: Actor, *, at: datetime, details: Mapping[str, str]) -> None:
-        event = AuditEvent(at, by.name, by.credential, by.peer, action, target, details)
-        self._store.audit.add(event)
 
 
 def check_name(username: str) -> None:

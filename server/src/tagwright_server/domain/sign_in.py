@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain import tokens
-from tagwright_server.domain.access import Caller
+from tagwright_server.domain.access import Actor, Caller
 from tagwright_server.domain.capacity import Capacity
 from tagwright_server.domain.deadline import Deadline
 from tagwright_server.domain.passwords import Passwords, check_new
 from tagwright_server.domain.throttle import Throttle
 from tagwright_server.errors import Busy, LoginFailed, Overloaded, RateLimited
-from tagwright_server.store.records import Account, AuditEvent, Session
+from tagwright_server.store.records import Account, Session
 from tagwright_server.store.store import Store
 
 _MOST_HELD_BACK = 8  # refusals at once: they take places from those who log in; beyond that, refusing is immediate
@@ -170,4 +170,4 @@ class SignIn:
         # The name that was typed is not written where there is no such account: it may be a password.
         name = account.username if account is not None else ""
         actor = name if credential else ""
-        self._store.audit.add(AuditEvent(at, actor, credential, peer, action, name))
+        self._store.audit.add(Actor(actor, credential, peer).did(action, name, at=at))

@@ -30,20 +30,20 @@ class Photo(Protocol):
     @property
     def pixels(self) -> NDArray[np.uint8]: ...  # noqa: D102  (said above)
     @property
-    def width(self) -> int: ...  # noqa: D102
+    def width(self) -> int: ...  # noqa: D102  (said above)
     @property
-    def height(self) -> int: ...  # noqa: D102
+    def height(self) -> int: ...  # noqa: D102  (said above)
     @property
-    def format(self) -> str: ...  # noqa: D102
+    def format(self) -> str: ...  # noqa: D102  (said above)
 
 
 class Decoded(Protocol):
     """A decoded photo and how long it waited before somebody began."""
 
     @property
-    def photo(self) -> Photo: ...  # noqa: D102
+    def photo(self) -> Photo: ...  # noqa: D102  (said above)
     @property
-    def queue_s(self) -> float: ...  # noqa: D102
+    def queue_s(self) -> float: ...  # noqa: D102  (said above)
 
 
 class DecodeJob(Protocol):

@@ -43,7 +43,7 @@ class _Runner(Runner):  # type: ignore[misc]  # playhouse has no types
         def now() -> datetime:
             return clock.now().astimezone(timezone.utc).replace(tzinfo=None)
 
-        class History(database.Model):  # type: ignore[name-defined, misc]
+        class History(database.Model):  # type: ignore[name-defined, misc]  # made by peewee at run time
             name = peewee.CharField(unique=True)
             applied = peewee.DateTimeField(default=now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import grpc
 
@@ -226,8 +227,8 @@ class AuthService(AuthServiceServicer):
         return self._parts.passwords.in_turn(lambda: self._parts.passwords.hash(password), call.current().deadline)
 
 
-def _moment(request: pb.CreateApiKeyRequest | pb.ListAuditEventsRequest, field: str) -> datetime | None:
-    return convert.to_time(getattr(request, field), field=field) if request.HasField(field) else None  # type: ignore[arg-type]
+def _moment(request: Any, field: str) -> datetime | None:
+    return convert.to_time(getattr(request, field), field=field) if request.HasField(field) else None
 
 
 def _key_place(place: str) -> tuple[datetime, str]:

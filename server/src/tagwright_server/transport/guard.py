@@ -94,11 +94,6 @@ class Guard(grpc.ServerInterceptor):
             self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
 
-    @property
-    def receiving(self) -> int:
-        """How many calls were admitted and wait for their message."""
-        return len(self._receiving)
-
     def cancel_overdue(self) -> None:
         """Cut off the calls whose message has not come in time; to be called about once a second.
 

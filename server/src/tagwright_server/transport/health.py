@@ -114,7 +114,7 @@ class HealthCalls:
             def check(request: Any, context: grpc.ServicerContext) -> Any:
                 return method(request, context)
 
-            check.experimental_thread_pool = self._threads  # type: ignore[attr-defined]
+            check.experimental_thread_pool = self._threads  # type: ignore[attr-defined]  # grpc looks for it there
             return grpc.unary_unary_rpc_method_handler(check, handler.request_deserializer, handler.response_serializer)
 
         def watch(request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
@@ -124,7 +124,7 @@ class HealthCalls:
             context.add_callback(lambda: self._forget(watcher))
             method(request, context, watcher.send)
 
-        watch.experimental_thread_pool = self._threads  # type: ignore[attr-defined]
+        watch.experimental_thread_pool = self._threads  # type: ignore[attr-defined]  # as above
         watch.experimental_non_blocking = True  # type: ignore[attr-defined]  # watching holds no thread
         return grpc.unary_stream_rpc_method_handler(watch, handler.request_deserializer, handler.response_serializer)
 

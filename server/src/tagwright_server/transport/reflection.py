@@ -26,5 +26,5 @@ class ReflectionCalls:
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             return method(requests, context)
 
-        answer.experimental_thread_pool = self._threads  # type: ignore[attr-defined]
+        answer.experimental_thread_pool = self._threads  # type: ignore[attr-defined]  # grpc looks for it there
         return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)

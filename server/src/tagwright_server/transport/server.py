@@ -68,7 +68,7 @@ class Server:
         self._health_threads = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._health_calls = HealthCalls(self._health_threads)
         self._reflection_threads = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
-        self._guard = guard = Guard(
+        guard = Guard(
             gate=gate,
             strangers=SharedCapacity(settings.logins_max, "logins", each=max(1, settings.logins_max // _PEERS)),
             stranger_message_s=settings.login_message_s,
