@@ -24,6 +24,7 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 
 from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.tagging_options_pb2 import TaggingOptions
 from tagwright.v1.auth_service_pb2_grpc import AuthServiceStub
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 from tagwright_server.app import App
@@ -338,7 +339,7 @@ def failure_in(result: pb.TagImagesResult) -> Failure:
 
 def photo(data: bytes, **options: Any) -> pb.TagImageRequest:
     """A request for one photo."""
-    return pb.TagImageRequest(image=data, options=pb.TaggingOptions(**options))
+    return pb.TagImageRequest(image=data, options=TaggingOptions(**options))
 
 
 def photos(*requests: pb.TagImageRequest) -> pb.TagImagesRequest:

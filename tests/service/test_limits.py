@@ -14,6 +14,7 @@ import pytest
 from servers import PATIENCE_S, FakeBackend, FakeDecoder, Running, failure_in, failure_of, photo, photos, running
 
 from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.tagging_options_pb2 import TaggingOptions
 
 MIB = 1024 * 1024
 SMALL: dict[str, Any] = {
@@ -135,7 +136,7 @@ def test_a_hundred_thousand_names_are_refused_unparsed(server: Running) -> None:
     for _ in range(3):
         failure = failure_of(server.tagging.TagImage, photo(pictures.jpeg(), exclude_tags=["x" * 20] * 100_000))
         assert failure.wrong_fields == ["options"]
-    many = pb.TaggingOptions(exclude_tags=[""] * 600_000).SerializeToString()
+    many = TaggingOptions(exclude_tags=[""] * 600_000).SerializeToString()
     message = b"\x1a" + _varint(len(many)) + many
     assert failure_of(server.send_raw, "TagImage", message).wrong_fields == ["options"]
     assert psutil.Process().memory_info().rss - before < 128 * MIB

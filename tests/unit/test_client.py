@@ -20,6 +20,7 @@ from fake_tagging import FakeTagging
 import tagwright_client
 from tagwright.v1 import model_pb2, tag_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.tagging_options_pb2 import TaggingOptions
 from tagwright_client import (
     ArgumentInvalid,
     Client,
@@ -80,8 +81,8 @@ def test_every_option_reaches_the_server_and_none_is_sent_unasked(client: Client
     )
     client.tag(b"dog", target_precision=0.5)
     bare, full, precise = (request.options for request in fake.requests)
-    assert bare == pb.TaggingOptions()
-    assert full == pb.TaggingOptions(
+    assert bare == TaggingOptions()
+    assert full == TaggingOptions(
         min_score=0.0,
         max_tags=3,
         include_tags=["sky"],
@@ -90,7 +91,7 @@ def test_every_option_reaches_the_server_and_none_is_sent_unasked(client: Client
         include_embedding=True,
         include_evidence=True,
     )
-    assert precise == pb.TaggingOptions(target_precision=0.5)
+    assert precise == TaggingOptions(target_precision=0.5)
 
 
 def test_a_single_string_is_not_taken_for_several_tags(client: Client) -> None:

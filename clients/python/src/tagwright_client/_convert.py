@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from tagwright.v1 import model_pb2, tag_pb2, tagging_service_pb2
+from tagwright.v1 import model_pb2, tag_pb2, tagging_options_pb2
 
 from . import _values as values
 
@@ -24,12 +24,12 @@ def options(
     model: str | None,
     include_embedding: bool,
     include_evidence: bool,
-) -> tagging_service_pb2.TaggingOptions:
+) -> tagging_options_pb2.TaggingOptions:
     """Build the options of a request. Whether their values make sense, the server says."""
     for name, tags in (("include_tags", include_tags), ("exclude_tags", exclude_tags)):
         if isinstance(tags, str):  # a string is an iterable of strings too: "dog" would become d, o and g
             raise TypeError(f"{name} takes several tags, such as [{tags!r}], not a string")
-    return tagging_service_pb2.TaggingOptions(
+    return tagging_options_pb2.TaggingOptions(
         min_score=min_score,
         max_tags=max_tags or 0,
         target_precision=target_precision,

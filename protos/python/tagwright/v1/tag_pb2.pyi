@@ -114,7 +114,9 @@ class Tag(google.protobuf.message.Message):
     name: builtins.str
     """The tag, lower case, such as "plant_life"."""
     score: builtins.float
-    """Probability that the tag is right, 0 to 1, calibrated."""
+    """Probability that the tag is right, 0 to 1, calibrated. Absent: nothing has judged it, as with a tag that a person
+    typed and the model does not know.
+    """
     state: Global___TagState.ValueType
     """What became of it."""
     source: Global___TagSource.ValueType
@@ -129,13 +131,15 @@ class Tag(google.protobuf.message.Message):
         self,
         *,
         name: builtins.str = ...,
-        score: builtins.float = ...,
+        score: builtins.float | None = ...,
         state: Global___TagState.ValueType = ...,
         source: Global___TagSource.ValueType = ...,
         model_version: builtins.str = ...,
         evidence: collections.abc.Iterable[Global___Evidence] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["evidence", b"evidence", "model_version", b"model_version", "name", b"name", "score", b"score", "source", b"source", "state", b"state"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_score", b"_score", "score", b"score"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_score", b"_score", "evidence", b"evidence", "model_version", b"model_version", "name", b"name", "score", b"score", "source", b"source", "state", b"state"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_score", b"_score"]) -> typing.Literal["score"] | None: ...
 
 Global___Tag: typing_extensions.TypeAlias = Tag
 
@@ -181,11 +185,20 @@ class ImageTags(google.protobuf.message.Message):
     MODEL_VERSION_FIELD_NUMBER: builtins.int
     EMBEDDING_FIELD_NUMBER: builtins.int
     IMAGE_FIELD_NUMBER: builtins.int
+    IMAGE_ID_FIELD_NUMBER: builtins.int
+    EXISTING_FIELD_NUMBER: builtins.int
+    NEAR_DUPLICATE_IDS_FIELD_NUMBER: builtins.int
     model_version: builtins.str
     """The model that looked at the photo, `name@version`."""
+    image_id: builtins.str
+    """The id under which the photo is kept. Empty: it is not."""
+    existing: builtins.bool
+    """Whether this account had stored the photo before."""
     @property
     def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tag]:
-        """The tags, best score first."""
+        """The tags, best score first, those without a score last. Of a photo that is kept: what it has now but for what was
+        rejected, also where it comes from somebody else than the model.
+        """
 
     @property
     def embedding(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
@@ -195,6 +208,12 @@ class ImageTags(google.protobuf.message.Message):
     def image(self) -> Global___ImageInfo:
         """The photo's size in pixels as people see it, orientation applied."""
 
+    @property
+    def near_duplicate_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Photos that look the same to the eye (re-encoded, scaled), of those that the caller may see, at most 20. Filled in
+        where the photo was newly stored.
+        """
+
     def __init__(
         self,
         *,
@@ -202,9 +221,12 @@ class ImageTags(google.protobuf.message.Message):
         model_version: builtins.str = ...,
         embedding: collections.abc.Iterable[builtins.float] | None = ...,
         image: Global___ImageInfo | None = ...,
+        image_id: builtins.str = ...,
+        existing: builtins.bool = ...,
+        near_duplicate_ids: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image", b"image"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["embedding", b"embedding", "image", b"image", "model_version", b"model_version", "tags", b"tags"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["embedding", b"embedding", "existing", b"existing", "image", b"image", "image_id", b"image_id", "model_version", b"model_version", "near_duplicate_ids", b"near_duplicate_ids", "tags", b"tags"]) -> None: ...
 
 Global___ImageTags: typing_extensions.TypeAlias = ImageTags
 
@@ -233,3 +255,41 @@ class ImageInfo(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["format", b"format", "height", b"height", "width", b"width"]) -> None: ...
 
 Global___ImageInfo: typing_extensions.TypeAlias = ImageInfo
+
+@typing.final
+class TagEntry(google.protobuf.message.Message):
+    """TagEntry is a tag by itself."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ALIASES_FIELD_NUMBER: builtins.int
+    PARENTS_FIELD_NUMBER: builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: builtins.int
+    CONFIRMED_COUNT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    image_count: builtins.int
+    """How many of the photos that the caller may see have it, suggested or confirmed."""
+    confirmed_count: builtins.int
+    """How many of these have it confirmed."""
+    @property
+    def aliases(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Other names that mean it, in order."""
+
+    @property
+    def parents(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tags that hold wherever this one does, in order."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        aliases: collections.abc.Iterable[builtins.str] | None = ...,
+        parents: collections.abc.Iterable[builtins.str] | None = ...,
+        image_count: builtins.int = ...,
+        confirmed_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["aliases", b"aliases", "confirmed_count", b"confirmed_count", "image_count", b"image_count", "name", b"name", "parents", b"parents"]) -> None: ...
+
+Global___TagEntry: typing_extensions.TypeAlias = TagEntry

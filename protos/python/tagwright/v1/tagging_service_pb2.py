@@ -24,33 +24,99 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from tagwright.v1 import image_pb2 as tagwright_dot_v1_dot_image__pb2
 from tagwright.v1 import model_pb2 as tagwright_dot_v1_dot_model__pb2
+from tagwright.v1 import operation_pb2 as tagwright_dot_v1_dot_operation__pb2
 from tagwright.v1 import tag_pb2 as tagwright_dot_v1_dot_tag__pb2
+from tagwright.v1 import tagging_options_pb2 as tagwright_dot_v1_dot_tagging__options__pb2
+from tagwright.v1 import upload_pb2 as tagwright_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tagwright/v1/tagging_service.proto\x12\x0ctagwright.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x18tagwright/v1/model.proto\x1a\x16tagwright/v1/tag.proto\"\xec\x01\n\x0eTaggingOptions\x12\x16\n\tmin_score\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x10\n\x08max_tags\x18\x02 \x01(\x05\x12\x1d\n\x10target_precision\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x14\n\x0cinclude_tags\x18\x04 \x03(\t\x12\x14\n\x0c\x65xclude_tags\x18\x05 \x03(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x19\n\x11include_embedding\x18\x07 \x01(\x08\x12\x18\n\x10include_evidence\x18\x08 \x01(\x08\x42\x0c\n\n_min_scoreB\x13\n\x11_target_precision\"O\n\x0fTagImageRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.tagwright.v1.TaggingOptions\"9\n\x10TagImageResponse\x12%\n\x04tags\x18\x01 \x01(\x0b\x32\x17.tagwright.v1.ImageTags\"C\n\x10TagImagesRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.tagwright.v1.TagImageRequest\"C\n\x11TagImagesResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.tagwright.v1.TagImagesResult\"i\n\x0fTagImagesResult\x12\'\n\x04tags\x18\x01 \x01(\x0b\x32\x17.tagwright.v1.ImageTagsH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x8d\x01\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.tagwright.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration2\xfa\x01\n\x0eTaggingService\x12I\n\x08TagImage\x12\x1d.tagwright.v1.TagImageRequest\x1a\x1e.tagwright.v1.TagImageResponse\x12L\n\tTagImages\x12\x1e.tagwright.v1.TagImagesRequest\x1a\x1f.tagwright.v1.TagImagesResponse\x12O\n\nListModels\x12\x1f.tagwright.v1.ListModelsRequest\x1a .tagwright.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tagwright/v1/tagging_service.proto\x12\x0ctagwright.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x18tagwright/v1/image.proto\x1a\x18tagwright/v1/model.proto\x1a\x1ctagwright/v1/operation.proto\x1a\x16tagwright/v1/tag.proto\x1a\"tagwright/v1/tagging_options.proto\x1a\x19tagwright/v1/upload.proto\"\xf1\x01\n\x0fTagImageRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x11\n\tuser_tags\x18\x02 \x03(\t\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.tagwright.v1.TaggingOptions\x12\r\n\x05store\x18\x04 \x01(\x08\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12,\n\nvisibility\x18\x07 \x01(\x0e\x32\x18.tagwright.v1.Visibility\x12\x11\n\tfile_name\x18\x08 \x01(\t\x12\x19\n\x11use_embedded_tags\x18\t \x01(\x08\"9\n\x10TagImageResponse\x12%\n\x04tags\x18\x01 \x01(\x0b\x32\x17.tagwright.v1.ImageTags\"C\n\x10TagImagesRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.tagwright.v1.TagImageRequest\"C\n\x11TagImagesResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.tagwright.v1.TagImagesResult\"i\n\x0fTagImagesResult\x12\'\n\x04tags\x18\x01 \x01(\x0b\x32\x17.tagwright.v1.ImageTagsH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x8d\x01\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.tagwright.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa4\x01\n\x13UploadImagesRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.tagwright.v1.UploadStartH\x00\x12*\n\x05offer\x18\x02 \x01(\x0b\x32\x19.tagwright.v1.UploadOfferH\x00\x12*\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x19.tagwright.v1.UploadChunkH\x00\x42\t\n\x07message\"\xd2\x01\n\x14UploadImagesResponse\x12(\n\x04pace\x18\x01 \x01(\x0b\x32\x18.tagwright.v1.UploadPaceH\x00\x12(\n\x04need\x18\x02 \x01(\x0b\x32\x18.tagwright.v1.UploadNeedH\x00\x12,\n\x06result\x18\x03 \x01(\x0b\x32\x1a.tagwright.v1.UploadResultH\x00\x12-\n\x07move_on\x18\x04 \x01(\x0b\x32\x1a.tagwright.v1.UploadMoveOnH\x00\x42\t\n\x07message\"#\n\x0fGetImageRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\"6\n\x10GetImageResponse\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.tagwright.v1.Image\"e\n\x11ListImagesRequest\x12)\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x19.tagwright.v1.ImageFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x12ListImagesResponse\x12#\n\x06images\x18\x01 \x03(\x0b\x32\x13.tagwright.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x12UpdateImageRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12,\n\nvisibility\x18\x02 \x01(\x0e\x32\x18.tagwright.v1.Visibility\x12\x13\n\x06\x61uthor\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\t\n\x07_author\"9\n\x13UpdateImageResponse\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.tagwright.v1.Image\":\n\x12\x44\x65leteImageRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteImageResponse\"Y\n\x16GetImageContentRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12-\n\x07variant\x18\x02 \x01(\x0e\x32\x1c.tagwright.v1.ContentVariant\"P\n\x17GetImageContentResponse\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.tagwright.v1.ContentInfo\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xa3\x01\n\x11ReviewTagsRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63onfirm\x18\x02 \x03(\t\x12\x0e\n\x06reject\x18\x03 \x03(\t\x12\x0b\n\x03\x61\x64\x64\x18\x04 \x03(\t\x12+\n\x07suggest\x18\x05 \x03(\x0b\x32\x1a.tagwright.v1.SuggestedTag\x12\r\n\x05reset\x18\x06 \x03(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\":\n\x0cSuggestedTag\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_score\"8\n\x12ReviewTagsResponse\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.tagwright.v1.Image\"o\n\x0fListTagsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12%\n\x05order\x18\x02 \x01(\x0e\x32\x16.tagwright.v1.TagOrder\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"Q\n\x10ListTagsResponse\x12$\n\x04tags\x18\x01 \x03(\x0b\x32\x16.tagwright.v1.TagEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x10RenameTagRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08new_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"8\n\x11RenameTagResponse\x12#\n\x03tag\x18\x01 \x01(\x0b\x32\x16.tagwright.v1.TagEntry\"G\n\x10MergeTagsRequest\x12\x0f\n\x07sources\x18\x01 \x03(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"8\n\x11MergeTagsResponse\x12#\n\x03tag\x18\x01 \x01(\x0b\x32\x16.tagwright.v1.TagEntry\"X\n\x12SetTagRulesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0f\n\x07parents\x18\x03 \x03(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\":\n\x13SetTagRulesResponse\x12#\n\x03tag\x18\x01 \x01(\x0b\x32\x16.tagwright.v1.TagEntry\"y\n\x12RetagImagesRequest\x12)\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x19.tagwright.v1.ImageFilter\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"A\n\x13RetagImagesResponse\x12*\n\toperation\x18\x01 \x01(\x0b\x32\x17.tagwright.v1.Operation\"!\n\x13GetOperationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x14GetOperationResponse\x12*\n\toperation\x18\x01 \x01(\x0b\x32\x17.tagwright.v1.Operation\">\n\x15ListOperationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListOperationsResponse\x12+\n\noperations\x18\x01 \x03(\x0b\x32\x17.tagwright.v1.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x16\x43\x61ncelOperationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"E\n\x17\x43\x61ncelOperationResponse\x12*\n\toperation\x18\x01 \x01(\x0b\x32\x17.tagwright.v1.Operation*N\n\x08TagOrder\x12\x19\n\x15TAG_ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eTAG_ORDER_NAME\x10\x01\x12\x13\n\x0fTAG_ORDER_COUNT\x10\x02\x32\xef\x0b\n\x0eTaggingService\x12I\n\x08TagImage\x12\x1d.tagwright.v1.TagImageRequest\x1a\x1e.tagwright.v1.TagImageResponse\x12L\n\tTagImages\x12\x1e.tagwright.v1.TagImagesRequest\x1a\x1f.tagwright.v1.TagImagesResponse\x12Y\n\x0cUploadImages\x12!.tagwright.v1.UploadImagesRequest\x1a\".tagwright.v1.UploadImagesResponse(\x01\x30\x01\x12I\n\x08GetImage\x12\x1d.tagwright.v1.GetImageRequest\x1a\x1e.tagwright.v1.GetImageResponse\x12O\n\nListImages\x12\x1f.tagwright.v1.ListImagesRequest\x1a .tagwright.v1.ListImagesResponse\x12R\n\x0bUpdateImage\x12 .tagwright.v1.UpdateImageRequest\x1a!.tagwright.v1.UpdateImageResponse\x12R\n\x0b\x44\x65leteImage\x12 .tagwright.v1.DeleteImageRequest\x1a!.tagwright.v1.DeleteImageResponse\x12`\n\x0fGetImageContent\x12$.tagwright.v1.GetImageContentRequest\x1a%.tagwright.v1.GetImageContentResponse0\x01\x12O\n\nReviewTags\x12\x1f.tagwright.v1.ReviewTagsRequest\x1a .tagwright.v1.ReviewTagsResponse\x12I\n\x08ListTags\x12\x1d.tagwright.v1.ListTagsRequest\x1a\x1e.tagwright.v1.ListTagsResponse\x12L\n\tRenameTag\x12\x1e.tagwright.v1.RenameTagRequest\x1a\x1f.tagwright.v1.RenameTagResponse\x12L\n\tMergeTags\x12\x1e.tagwright.v1.MergeTagsRequest\x1a\x1f.tagwright.v1.MergeTagsResponse\x12R\n\x0bSetTagRules\x12 .tagwright.v1.SetTagRulesRequest\x1a!.tagwright.v1.SetTagRulesResponse\x12R\n\x0bRetagImages\x12 .tagwright.v1.RetagImagesRequest\x1a!.tagwright.v1.RetagImagesResponse\x12U\n\x0cGetOperation\x12!.tagwright.v1.GetOperationRequest\x1a\".tagwright.v1.GetOperationResponse\x12[\n\x0eListOperations\x12#.tagwright.v1.ListOperationsRequest\x1a$.tagwright.v1.ListOperationsResponse\x12^\n\x0f\x43\x61ncelOperation\x12$.tagwright.v1.CancelOperationRequest\x1a%.tagwright.v1.CancelOperationResponse\x12O\n\nListModels\x12\x1f.tagwright.v1.ListModelsRequest\x1a .tagwright.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tagwright.v1.tagging_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAGGINGOPTIONS']._serialized_start=160
-  _globals['_TAGGINGOPTIONS']._serialized_end=396
-  _globals['_TAGIMAGEREQUEST']._serialized_start=398
-  _globals['_TAGIMAGEREQUEST']._serialized_end=477
-  _globals['_TAGIMAGERESPONSE']._serialized_start=479
-  _globals['_TAGIMAGERESPONSE']._serialized_end=536
-  _globals['_TAGIMAGESREQUEST']._serialized_start=538
-  _globals['_TAGIMAGESREQUEST']._serialized_end=605
-  _globals['_TAGIMAGESRESPONSE']._serialized_start=607
-  _globals['_TAGIMAGESRESPONSE']._serialized_end=674
-  _globals['_TAGIMAGESRESULT']._serialized_start=676
-  _globals['_TAGIMAGESRESULT']._serialized_end=781
-  _globals['_LISTMODELSREQUEST']._serialized_start=783
-  _globals['_LISTMODELSREQUEST']._serialized_end=841
-  _globals['_LISTMODELSRESPONSE']._serialized_start=844
-  _globals['_LISTMODELSRESPONSE']._serialized_end=985
-  _globals['_TAGGINGSERVICE']._serialized_start=988
-  _globals['_TAGGINGSERVICE']._serialized_end=1238
+  _globals['_TAGORDER']._serialized_start=3597
+  _globals['_TAGORDER']._serialized_end=3675
+  _globals['_TAGIMAGEREQUEST']._serialized_start=279
+  _globals['_TAGIMAGEREQUEST']._serialized_end=520
+  _globals['_TAGIMAGERESPONSE']._serialized_start=522
+  _globals['_TAGIMAGERESPONSE']._serialized_end=579
+  _globals['_TAGIMAGESREQUEST']._serialized_start=581
+  _globals['_TAGIMAGESREQUEST']._serialized_end=648
+  _globals['_TAGIMAGESRESPONSE']._serialized_start=650
+  _globals['_TAGIMAGESRESPONSE']._serialized_end=717
+  _globals['_TAGIMAGESRESULT']._serialized_start=719
+  _globals['_TAGIMAGESRESULT']._serialized_end=824
+  _globals['_LISTMODELSREQUEST']._serialized_start=826
+  _globals['_LISTMODELSREQUEST']._serialized_end=884
+  _globals['_LISTMODELSRESPONSE']._serialized_start=887
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1028
+  _globals['_UPLOADIMAGESREQUEST']._serialized_start=1031
+  _globals['_UPLOADIMAGESREQUEST']._serialized_end=1195
+  _globals['_UPLOADIMAGESRESPONSE']._serialized_start=1198
+  _globals['_UPLOADIMAGESRESPONSE']._serialized_end=1408
+  _globals['_GETIMAGEREQUEST']._serialized_start=1410
+  _globals['_GETIMAGEREQUEST']._serialized_end=1445
+  _globals['_GETIMAGERESPONSE']._serialized_start=1447
+  _globals['_GETIMAGERESPONSE']._serialized_end=1501
+  _globals['_LISTIMAGESREQUEST']._serialized_start=1503
+  _globals['_LISTIMAGESREQUEST']._serialized_end=1604
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=1606
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=1688
+  _globals['_UPDATEIMAGEREQUEST']._serialized_start=1691
+  _globals['_UPDATEIMAGEREQUEST']._serialized_end=1827
+  _globals['_UPDATEIMAGERESPONSE']._serialized_start=1829
+  _globals['_UPDATEIMAGERESPONSE']._serialized_end=1886
+  _globals['_DELETEIMAGEREQUEST']._serialized_start=1888
+  _globals['_DELETEIMAGEREQUEST']._serialized_end=1946
+  _globals['_DELETEIMAGERESPONSE']._serialized_start=1948
+  _globals['_DELETEIMAGERESPONSE']._serialized_end=1969
+  _globals['_GETIMAGECONTENTREQUEST']._serialized_start=1971
+  _globals['_GETIMAGECONTENTREQUEST']._serialized_end=2060
+  _globals['_GETIMAGECONTENTRESPONSE']._serialized_start=2062
+  _globals['_GETIMAGECONTENTRESPONSE']._serialized_end=2142
+  _globals['_REVIEWTAGSREQUEST']._serialized_start=2145
+  _globals['_REVIEWTAGSREQUEST']._serialized_end=2308
+  _globals['_SUGGESTEDTAG']._serialized_start=2310
+  _globals['_SUGGESTEDTAG']._serialized_end=2368
+  _globals['_REVIEWTAGSRESPONSE']._serialized_start=2370
+  _globals['_REVIEWTAGSRESPONSE']._serialized_end=2426
+  _globals['_LISTTAGSREQUEST']._serialized_start=2428
+  _globals['_LISTTAGSREQUEST']._serialized_end=2539
+  _globals['_LISTTAGSRESPONSE']._serialized_start=2541
+  _globals['_LISTTAGSRESPONSE']._serialized_end=2622
+  _globals['_RENAMETAGREQUEST']._serialized_start=2624
+  _globals['_RENAMETAGREQUEST']._serialized_end=2694
+  _globals['_RENAMETAGRESPONSE']._serialized_start=2696
+  _globals['_RENAMETAGRESPONSE']._serialized_end=2752
+  _globals['_MERGETAGSREQUEST']._serialized_start=2754
+  _globals['_MERGETAGSREQUEST']._serialized_end=2825
+  _globals['_MERGETAGSRESPONSE']._serialized_start=2827
+  _globals['_MERGETAGSRESPONSE']._serialized_end=2883
+  _globals['_SETTAGRULESREQUEST']._serialized_start=2885
+  _globals['_SETTAGRULESREQUEST']._serialized_end=2973
+  _globals['_SETTAGRULESRESPONSE']._serialized_start=2975
+  _globals['_SETTAGRULESRESPONSE']._serialized_end=3033
+  _globals['_RETAGIMAGESREQUEST']._serialized_start=3035
+  _globals['_RETAGIMAGESREQUEST']._serialized_end=3156
+  _globals['_RETAGIMAGESRESPONSE']._serialized_start=3158
+  _globals['_RETAGIMAGESRESPONSE']._serialized_end=3223
+  _globals['_GETOPERATIONREQUEST']._serialized_start=3225
+  _globals['_GETOPERATIONREQUEST']._serialized_end=3258
+  _globals['_GETOPERATIONRESPONSE']._serialized_start=3260
+  _globals['_GETOPERATIONRESPONSE']._serialized_end=3326
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=3328
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=3390
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=3392
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=3486
+  _globals['_CANCELOPERATIONREQUEST']._serialized_start=3488
+  _globals['_CANCELOPERATIONREQUEST']._serialized_end=3524
+  _globals['_CANCELOPERATIONRESPONSE']._serialized_start=3526
+  _globals['_CANCELOPERATIONRESPONSE']._serialized_end=3595
+  _globals['_TAGGINGSERVICE']._serialized_start=3678
+  _globals['_TAGGINGSERVICE']._serialized_end=5197
 # @@protoc_insertion_point(module_scope)

@@ -8,11 +8,16 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.rpc.status_pb2
 import sys
+import tagwright.v1.image_pb2
 import tagwright.v1.model_pb2
+import tagwright.v1.operation_pb2
 import tagwright.v1.tag_pb2
+import tagwright.v1.tagging_options_pb2
+import tagwright.v1.upload_pb2
 import typing
 
 if sys.version_info >= (3, 10):
@@ -22,64 +27,29 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-@typing.final
-class TaggingOptions(google.protobuf.message.Message):
-    """TaggingOptions narrow down what an answer holds. All of them may be left out."""
+class _TagOrder:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+class _TagOrderEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TagOrder.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TAG_ORDER_UNSPECIFIED: _TagOrder.ValueType  # 0
+    """Not said: by name."""
+    TAG_ORDER_NAME: _TagOrder.ValueType  # 1
+    """By name."""
+    TAG_ORDER_COUNT: _TagOrder.ValueType  # 2
+    """Those of most photos first. Pages may shift while photos are added."""
 
-    MIN_SCORE_FIELD_NUMBER: builtins.int
-    MAX_TAGS_FIELD_NUMBER: builtins.int
-    TARGET_PRECISION_FIELD_NUMBER: builtins.int
-    INCLUDE_TAGS_FIELD_NUMBER: builtins.int
-    EXCLUDE_TAGS_FIELD_NUMBER: builtins.int
-    MODEL_FIELD_NUMBER: builtins.int
-    INCLUDE_EMBEDDING_FIELD_NUMBER: builtins.int
-    INCLUDE_EVIDENCE_FIELD_NUMBER: builtins.int
-    min_score: builtins.float
-    """Smallest score of a returned tag, 0 to 1. Absent: each label's own default threshold. 0: every label.
-    Not together with `target_precision`.
-    """
-    max_tags: builtins.int
-    """Greatest number of tags returned, best first. 0: no limit. Tags named in `include_tags` count too."""
-    target_precision: builtins.float
-    """Use for each label the threshold fitted for this precision, such as 0.9 for "right nine times in ten".
-    One of the precisions that ListModels lists; labels that never reach it are left out.
-    """
-    model: builtins.str
-    """The model, `name` or `name@version`. Empty: the server's default model."""
-    include_embedding: builtins.bool
-    """Return the photo's embedding as well."""
-    include_evidence: builtins.bool
-    """Return for each tag what it rests on."""
-    @property
-    def include_tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Tags returned whatever their score. At most 256; each must be a label of the model."""
+class TagOrder(_TagOrder, metaclass=_TagOrderEnumTypeWrapper):
+    """TagOrder is an order of tags."""
 
-    @property
-    def exclude_tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Tags never returned. At most 256; an unknown name excludes nothing. Wins over `include_tags`."""
-
-    def __init__(
-        self,
-        *,
-        min_score: builtins.float | None = ...,
-        max_tags: builtins.int = ...,
-        target_precision: builtins.float | None = ...,
-        include_tags: collections.abc.Iterable[builtins.str] | None = ...,
-        exclude_tags: collections.abc.Iterable[builtins.str] | None = ...,
-        model: builtins.str = ...,
-        include_embedding: builtins.bool = ...,
-        include_evidence: builtins.bool = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "_target_precision", b"_target_precision", "min_score", b"min_score", "target_precision", b"target_precision"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "_target_precision", b"_target_precision", "exclude_tags", b"exclude_tags", "include_embedding", b"include_embedding", "include_evidence", b"include_evidence", "include_tags", b"include_tags", "max_tags", b"max_tags", "min_score", b"min_score", "model", b"model", "target_precision", b"target_precision"]) -> None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_target_precision", b"_target_precision"]) -> typing.Literal["target_precision"] | None: ...
-
-Global___TaggingOptions: typing_extensions.TypeAlias = TaggingOptions
+TAG_ORDER_UNSPECIFIED: TagOrder.ValueType  # 0
+"""Not said: by name."""
+TAG_ORDER_NAME: TagOrder.ValueType  # 1
+"""By name."""
+TAG_ORDER_COUNT: TagOrder.ValueType  # 2
+"""Those of most photos first. Pages may shift while photos are added."""
+Global___TagOrder: typing_extensions.TypeAlias = TagOrder
 
 @typing.final
 class TagImageRequest(google.protobuf.message.Message):
@@ -88,21 +58,53 @@ class TagImageRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     IMAGE_FIELD_NUMBER: builtins.int
+    USER_TAGS_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
+    STORE_FIELD_NUMBER: builtins.int
+    AUTHOR_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    VISIBILITY_FIELD_NUMBER: builtins.int
+    FILE_NAME_FIELD_NUMBER: builtins.int
+    USE_EMBEDDED_TAGS_FIELD_NUMBER: builtins.int
     image: builtins.bytes
     """The encoded photo: JPEG, PNG or WebP, at most 20 MiB and 32 megapixels. EXIF orientation is honoured."""
+    store: builtins.bool
+    """Keep the photo and its tags. Needs the scope "tagging:write"."""
+    author: builtins.str
+    """Who took it; at most 256 characters. For `store`, like all that follows."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    visibility: tagwright.v1.image_pb2.Visibility.ValueType
+    """Who else sees it. Not said: nobody."""
+    file_name: builtins.str
+    """The name of its file; at most 1,024 characters."""
+    use_embedded_tags: builtins.bool
+    """Take the keywords that the photo itself carries (IPTC, XMP) as user tags, behind `user_tags`."""
     @property
-    def options(self) -> Global___TaggingOptions:
-        """What the answer shall hold."""
+    def user_tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The tags its owner gave it, in their order. At most 256."""
+
+    @property
+    def options(self) -> tagwright.v1.tagging_options_pb2.TaggingOptions:
+        """What the answer shall hold, and with `store` which of the model's tags are kept; `include_tags` below their
+        thresholds are answered and not kept.
+        """
 
     def __init__(
         self,
         *,
         image: builtins.bytes = ...,
-        options: Global___TaggingOptions | None = ...,
+        user_tags: collections.abc.Iterable[builtins.str] | None = ...,
+        options: tagwright.v1.tagging_options_pb2.TaggingOptions | None = ...,
+        store: builtins.bool = ...,
+        author: builtins.str = ...,
+        request_id: builtins.str = ...,
+        visibility: tagwright.v1.image_pb2.Visibility.ValueType = ...,
+        file_name: builtins.str = ...,
+        use_embedded_tags: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["image", b"image", "options", b"options"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["author", b"author", "file_name", b"file_name", "image", b"image", "options", b"options", "request_id", b"request_id", "store", b"store", "use_embedded_tags", b"use_embedded_tags", "user_tags", b"user_tags", "visibility", b"visibility"]) -> None: ...
 
 Global___TagImageRequest: typing_extensions.TypeAlias = TagImageRequest
 
@@ -251,3 +253,785 @@ class ListModelsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["engine", b"engine", "models", b"models", "next_page_token", b"next_page_token", "uptime", b"uptime"]) -> None: ...
 
 Global___ListModelsResponse: typing_extensions.TypeAlias = ListModelsResponse
+
+@typing.final
+class UploadImagesRequest(google.protobuf.message.Message):
+    """UploadImagesRequest is one message of the client."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    OFFER_FIELD_NUMBER: builtins.int
+    CHUNK_FIELD_NUMBER: builtins.int
+    @property
+    def start(self) -> tagwright.v1.upload_pb2.UploadStart:
+        """What holds for all photos; the first message, and only that."""
+
+    @property
+    def offer(self) -> tagwright.v1.upload_pb2.UploadOffer:
+        """A photo."""
+
+    @property
+    def chunk(self) -> tagwright.v1.upload_pb2.UploadChunk:
+        """A piece of a photo that the server needs."""
+
+    def __init__(
+        self,
+        *,
+        start: tagwright.v1.upload_pb2.UploadStart | None = ...,
+        offer: tagwright.v1.upload_pb2.UploadOffer | None = ...,
+        chunk: tagwright.v1.upload_pb2.UploadChunk | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["chunk", b"chunk", "message", b"message", "offer", b"offer", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chunk", b"chunk", "message", b"message", "offer", b"offer", "start", b"start"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["start", "offer", "chunk"] | None: ...
+
+Global___UploadImagesRequest: typing_extensions.TypeAlias = UploadImagesRequest
+
+@typing.final
+class UploadImagesResponse(google.protobuf.message.Message):
+    """UploadImagesResponse is one message of the server."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PACE_FIELD_NUMBER: builtins.int
+    NEED_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    MOVE_ON_FIELD_NUMBER: builtins.int
+    @property
+    def pace(self) -> tagwright.v1.upload_pb2.UploadPace:
+        """How much may be under way; the first message."""
+
+    @property
+    def need(self) -> tagwright.v1.upload_pb2.UploadNeed:
+        """Which photos are needed."""
+
+    @property
+    def result(self) -> tagwright.v1.upload_pb2.UploadResult:
+        """What became of a photo."""
+
+    @property
+    def move_on(self) -> tagwright.v1.upload_pb2.UploadMoveOn:
+        """Go on in a new stream."""
+
+    def __init__(
+        self,
+        *,
+        pace: tagwright.v1.upload_pb2.UploadPace | None = ...,
+        need: tagwright.v1.upload_pb2.UploadNeed | None = ...,
+        result: tagwright.v1.upload_pb2.UploadResult | None = ...,
+        move_on: tagwright.v1.upload_pb2.UploadMoveOn | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["message", b"message", "move_on", b"move_on", "need", b"need", "pace", b"pace", "result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["message", b"message", "move_on", b"move_on", "need", b"need", "pace", b"pace", "result", b"result"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["pace", "need", "result", "move_on"] | None: ...
+
+Global___UploadImagesResponse: typing_extensions.TypeAlias = UploadImagesResponse
+
+@typing.final
+class GetImageRequest(google.protobuf.message.Message):
+    """GetImageRequest asks for one photo."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_ID_FIELD_NUMBER: builtins.int
+    image_id: builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        image_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["image_id", b"image_id"]) -> None: ...
+
+Global___GetImageRequest: typing_extensions.TypeAlias = GetImageRequest
+
+@typing.final
+class GetImageResponse(google.protobuf.message.Message):
+    """GetImageResponse holds one photo."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: builtins.int
+    @property
+    def image(self) -> tagwright.v1.image_pb2.Image:
+        """The photo."""
+
+    def __init__(
+        self,
+        *,
+        image: tagwright.v1.image_pb2.Image | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image", b"image"]) -> None: ...
+
+Global___GetImageResponse: typing_extensions.TypeAlias = GetImageResponse
+
+@typing.final
+class ListImagesRequest(google.protobuf.message.Message):
+    """ListImagesRequest asks for a page of photos."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """Greatest number of photos in the answer. 0: 50. More than 500 is taken as 500. Negative is refused."""
+    page_token: builtins.str
+    """`next_page_token` of the answer before, or empty for the first page."""
+    @property
+    def filter(self) -> tagwright.v1.image_pb2.ImageFilter:
+        """Which ones. Absent: all that the caller may see."""
+
+    def __init__(
+        self,
+        *,
+        filter: tagwright.v1.image_pb2.ImageFilter | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+Global___ListImagesRequest: typing_extensions.TypeAlias = ListImagesRequest
+
+@typing.final
+class ListImagesResponse(google.protobuf.message.Message):
+    """ListImagesResponse is a page of photos."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Give it as `page_token` to get the next page. Empty: this was the last one."""
+    @property
+    def images(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[tagwright.v1.image_pb2.Image]:
+        """The photos, with their tags."""
+
+    def __init__(
+        self,
+        *,
+        images: collections.abc.Iterable[tagwright.v1.image_pb2.Image] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["images", b"images", "next_page_token", b"next_page_token"]) -> None: ...
+
+Global___ListImagesResponse: typing_extensions.TypeAlias = ListImagesResponse
+
+@typing.final
+class UpdateImageRequest(google.protobuf.message.Message):
+    """UpdateImageRequest says what to change."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_ID_FIELD_NUMBER: builtins.int
+    VISIBILITY_FIELD_NUMBER: builtins.int
+    AUTHOR_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    image_id: builtins.str
+    """The photo."""
+    visibility: tagwright.v1.image_pb2.Visibility.ValueType
+    """Who else shall see it. Not said: as it is."""
+    author: builtins.str
+    """Who took it; at most 256 characters. Absent: as it is. Empty: not known."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    def __init__(
+        self,
+        *,
+        image_id: builtins.str = ...,
+        visibility: tagwright.v1.image_pb2.Visibility.ValueType = ...,
+        author: builtins.str | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_author", b"_author", "author", b"author"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_author", b"_author", "author", b"author", "image_id", b"image_id", "request_id", b"request_id", "visibility", b"visibility"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_author", b"_author"]) -> typing.Literal["author"] | None: ...
+
+Global___UpdateImageRequest: typing_extensions.TypeAlias = UpdateImageRequest
+
+@typing.final
+class UpdateImageResponse(google.protobuf.message.Message):
+    """UpdateImageResponse holds the photo as it is now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: builtins.int
+    @property
+    def image(self) -> tagwright.v1.image_pb2.Image:
+        """The photo."""
+
+    def __init__(
+        self,
+        *,
+        image: tagwright.v1.image_pb2.Image | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image", b"image"]) -> None: ...
+
+Global___UpdateImageResponse: typing_extensions.TypeAlias = UpdateImageResponse
+
+@typing.final
+class DeleteImageRequest(google.protobuf.message.Message):
+    """DeleteImageRequest says which photo goes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    image_id: builtins.str
+    """The photo."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    def __init__(
+        self,
+        *,
+        image_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["image_id", b"image_id", "request_id", b"request_id"]) -> None: ...
+
+Global___DeleteImageRequest: typing_extensions.TypeAlias = DeleteImageRequest
+
+@typing.final
+class DeleteImageResponse(google.protobuf.message.Message):
+    """DeleteImageResponse says that it is gone."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___DeleteImageResponse: typing_extensions.TypeAlias = DeleteImageResponse
+
+@typing.final
+class GetImageContentRequest(google.protobuf.message.Message):
+    """GetImageContentRequest asks for the bytes of a photo."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_ID_FIELD_NUMBER: builtins.int
+    VARIANT_FIELD_NUMBER: builtins.int
+    image_id: builtins.str
+    """The photo."""
+    variant: tagwright.v1.image_pb2.ContentVariant.ValueType
+    """In which form."""
+    def __init__(
+        self,
+        *,
+        image_id: builtins.str = ...,
+        variant: tagwright.v1.image_pb2.ContentVariant.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["image_id", b"image_id", "variant", b"variant"]) -> None: ...
+
+Global___GetImageContentRequest: typing_extensions.TypeAlias = GetImageContentRequest
+
+@typing.final
+class GetImageContentResponse(google.protobuf.message.Message):
+    """GetImageContentResponse is one piece of a photo's bytes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INFO_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The bytes."""
+    @property
+    def info(self) -> tagwright.v1.image_pb2.ContentInfo:
+        """What the bytes are; in the first piece only."""
+
+    def __init__(
+        self,
+        *,
+        info: tagwright.v1.image_pb2.ContentInfo | None = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["info", b"info"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "info", b"info"]) -> None: ...
+
+Global___GetImageContentResponse: typing_extensions.TypeAlias = GetImageContentResponse
+
+@typing.final
+class ReviewTagsRequest(google.protobuf.message.Message):
+    """ReviewTagsRequest is what a person says about the tags of a photo. A tag may be named once in all lists together."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_ID_FIELD_NUMBER: builtins.int
+    CONFIRM_FIELD_NUMBER: builtins.int
+    REJECT_FIELD_NUMBER: builtins.int
+    ADD_FIELD_NUMBER: builtins.int
+    SUGGEST_FIELD_NUMBER: builtins.int
+    RESET_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    image_id: builtins.str
+    """The photo."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    @property
+    def confirm(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tags that it has and that are right."""
+
+    @property
+    def reject(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tags that are wrong for it, whether or not it has them."""
+
+    @property
+    def add(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tags that it does not have and that are right; confirmed from the start."""
+
+    @property
+    def suggest(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SuggestedTag]:
+        """Tags that are proposed: kept as suggestions with TAG_SOURCE_IMPORT, where nobody decided about them yet."""
+
+    @property
+    def reset(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tags whose decision is taken back: they are suggestions again; those that a person had added or rejected out of
+        nothing go.
+        """
+
+    def __init__(
+        self,
+        *,
+        image_id: builtins.str = ...,
+        confirm: collections.abc.Iterable[builtins.str] | None = ...,
+        reject: collections.abc.Iterable[builtins.str] | None = ...,
+        add: collections.abc.Iterable[builtins.str] | None = ...,
+        suggest: collections.abc.Iterable[Global___SuggestedTag] | None = ...,
+        reset: collections.abc.Iterable[builtins.str] | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["add", b"add", "confirm", b"confirm", "image_id", b"image_id", "reject", b"reject", "request_id", b"request_id", "reset", b"reset", "suggest", b"suggest"]) -> None: ...
+
+Global___ReviewTagsRequest: typing_extensions.TypeAlias = ReviewTagsRequest
+
+@typing.final
+class SuggestedTag(google.protobuf.message.Message):
+    """SuggestedTag is a tag that is proposed for a photo."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The tag."""
+    score: builtins.float
+    """Probability that it is right, 0 to 1. Absent: not known."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        score: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_score", b"_score", "score", b"score"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_score", b"_score", "name", b"name", "score", b"score"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_score", b"_score"]) -> typing.Literal["score"] | None: ...
+
+Global___SuggestedTag: typing_extensions.TypeAlias = SuggestedTag
+
+@typing.final
+class ReviewTagsResponse(google.protobuf.message.Message):
+    """ReviewTagsResponse holds the photo as it is now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: builtins.int
+    @property
+    def image(self) -> tagwright.v1.image_pb2.Image:
+        """The photo."""
+
+    def __init__(
+        self,
+        *,
+        image: tagwright.v1.image_pb2.Image | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image", b"image"]) -> None: ...
+
+Global___ReviewTagsResponse: typing_extensions.TypeAlias = ReviewTagsResponse
+
+@typing.final
+class ListTagsRequest(google.protobuf.message.Message):
+    """ListTagsRequest asks for a page of tags."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PREFIX_FIELD_NUMBER: builtins.int
+    ORDER_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    prefix: builtins.str
+    """How their names begin. Empty: all."""
+    order: Global___TagOrder.ValueType
+    """In which order."""
+    page_size: builtins.int
+    """Greatest number of tags in the answer. 0: 50. More than 500 is taken as 500. Negative is refused."""
+    page_token: builtins.str
+    """`next_page_token` of the answer before, or empty for the first page."""
+    def __init__(
+        self,
+        *,
+        prefix: builtins.str = ...,
+        order: Global___TagOrder.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["order", b"order", "page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix"]) -> None: ...
+
+Global___ListTagsRequest: typing_extensions.TypeAlias = ListTagsRequest
+
+@typing.final
+class ListTagsResponse(google.protobuf.message.Message):
+    """ListTagsResponse is a page of tags."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Give it as `page_token` to get the next page. Empty: this was the last one."""
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[tagwright.v1.tag_pb2.TagEntry]:
+        """The tags."""
+
+    def __init__(
+        self,
+        *,
+        tags: collections.abc.Iterable[tagwright.v1.tag_pb2.TagEntry] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "tags", b"tags"]) -> None: ...
+
+Global___ListTagsResponse: typing_extensions.TypeAlias = ListTagsResponse
+
+@typing.final
+class RenameTagRequest(google.protobuf.message.Message):
+    """RenameTagRequest gives a tag another name."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    NEW_NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name, or an alias of it."""
+    new_name: builtins.str
+    """The name it gets."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        new_name: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "new_name", b"new_name", "request_id", b"request_id"]) -> None: ...
+
+Global___RenameTagRequest: typing_extensions.TypeAlias = RenameTagRequest
+
+@typing.final
+class RenameTagResponse(google.protobuf.message.Message):
+    """RenameTagResponse holds the tag as it is now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: builtins.int
+    @property
+    def tag(self) -> tagwright.v1.tag_pb2.TagEntry:
+        """The tag."""
+
+    def __init__(
+        self,
+        *,
+        tag: tagwright.v1.tag_pb2.TagEntry | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["tag", b"tag"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["tag", b"tag"]) -> None: ...
+
+Global___RenameTagResponse: typing_extensions.TypeAlias = RenameTagResponse
+
+@typing.final
+class MergeTagsRequest(google.protobuf.message.Message):
+    """MergeTagsRequest makes several tags one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """The tag that stays."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    @property
+    def sources(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The tags that go, 1 to 100."""
+
+    def __init__(
+        self,
+        *,
+        sources: collections.abc.Iterable[builtins.str] | None = ...,
+        target: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["request_id", b"request_id", "sources", b"sources", "target", b"target"]) -> None: ...
+
+Global___MergeTagsRequest: typing_extensions.TypeAlias = MergeTagsRequest
+
+@typing.final
+class MergeTagsResponse(google.protobuf.message.Message):
+    """MergeTagsResponse holds the tag as it is now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: builtins.int
+    @property
+    def tag(self) -> tagwright.v1.tag_pb2.TagEntry:
+        """The tag that stayed."""
+
+    def __init__(
+        self,
+        *,
+        tag: tagwright.v1.tag_pb2.TagEntry | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["tag", b"tag"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["tag", b"tag"]) -> None: ...
+
+Global___MergeTagsResponse: typing_extensions.TypeAlias = MergeTagsResponse
+
+@typing.final
+class SetTagRulesRequest(google.protobuf.message.Message):
+    """SetTagRulesRequest replaces the rules of a tag."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ALIASES_FIELD_NUMBER: builtins.int
+    PARENTS_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The tag."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    @property
+    def aliases(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Other names that mean it. At most 100."""
+
+    @property
+    def parents(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tags that hold wherever this one does, as animal does for dog. At most 32."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        aliases: collections.abc.Iterable[builtins.str] | None = ...,
+        parents: collections.abc.Iterable[builtins.str] | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["aliases", b"aliases", "name", b"name", "parents", b"parents", "request_id", b"request_id"]) -> None: ...
+
+Global___SetTagRulesRequest: typing_extensions.TypeAlias = SetTagRulesRequest
+
+@typing.final
+class SetTagRulesResponse(google.protobuf.message.Message):
+    """SetTagRulesResponse holds the tag as it is now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: builtins.int
+    @property
+    def tag(self) -> tagwright.v1.tag_pb2.TagEntry:
+        """The tag."""
+
+    def __init__(
+        self,
+        *,
+        tag: tagwright.v1.tag_pb2.TagEntry | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["tag", b"tag"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["tag", b"tag"]) -> None: ...
+
+Global___SetTagRulesResponse: typing_extensions.TypeAlias = SetTagRulesResponse
+
+@typing.final
+class RetagImagesRequest(google.protobuf.message.Message):
+    """RetagImagesRequest asks for photos to be tagged anew."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """The model, `name` or `name@version`. Empty: the server's default model."""
+    validate_only: builtins.bool
+    """Change nothing; tell what would change."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
+    @property
+    def filter(self) -> tagwright.v1.image_pb2.ImageFilter:
+        """Which ones. Absent: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: tagwright.v1.image_pb2.ImageFilter | None = ...,
+        model: builtins.str = ...,
+        validate_only: builtins.bool = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "model", b"model", "request_id", b"request_id", "validate_only", b"validate_only"]) -> None: ...
+
+Global___RetagImagesRequest: typing_extensions.TypeAlias = RetagImagesRequest
+
+@typing.final
+class RetagImagesResponse(google.protobuf.message.Message):
+    """RetagImagesResponse holds the operation that does it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: builtins.int
+    @property
+    def operation(self) -> tagwright.v1.operation_pb2.Operation:
+        """The operation."""
+
+    def __init__(
+        self,
+        *,
+        operation: tagwright.v1.operation_pb2.Operation | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["operation", b"operation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["operation", b"operation"]) -> None: ...
+
+Global___RetagImagesResponse: typing_extensions.TypeAlias = RetagImagesResponse
+
+@typing.final
+class GetOperationRequest(google.protobuf.message.Message):
+    """GetOperationRequest asks for one operation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id"]) -> None: ...
+
+Global___GetOperationRequest: typing_extensions.TypeAlias = GetOperationRequest
+
+@typing.final
+class GetOperationResponse(google.protobuf.message.Message):
+    """GetOperationResponse holds one operation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: builtins.int
+    @property
+    def operation(self) -> tagwright.v1.operation_pb2.Operation:
+        """The operation."""
+
+    def __init__(
+        self,
+        *,
+        operation: tagwright.v1.operation_pb2.Operation | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["operation", b"operation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["operation", b"operation"]) -> None: ...
+
+Global___GetOperationResponse: typing_extensions.TypeAlias = GetOperationResponse
+
+@typing.final
+class ListOperationsRequest(google.protobuf.message.Message):
+    """ListOperationsRequest asks for a page of operations."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """Greatest number of operations in the answer. 0: 50. More than 500 is taken as 500. Negative is refused."""
+    page_token: builtins.str
+    """`next_page_token` of the answer before, or empty for the first page."""
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+Global___ListOperationsRequest: typing_extensions.TypeAlias = ListOperationsRequest
+
+@typing.final
+class ListOperationsResponse(google.protobuf.message.Message):
+    """ListOperationsResponse is a page of operations."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATIONS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Give it as `page_token` to get the next page. Empty: this was the last one."""
+    @property
+    def operations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[tagwright.v1.operation_pb2.Operation]:
+        """The operations, without their `failures`."""
+
+    def __init__(
+        self,
+        *,
+        operations: collections.abc.Iterable[tagwright.v1.operation_pb2.Operation] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "operations", b"operations"]) -> None: ...
+
+Global___ListOperationsResponse: typing_extensions.TypeAlias = ListOperationsResponse
+
+@typing.final
+class CancelOperationRequest(google.protobuf.message.Message):
+    """CancelOperationRequest says which operation shall end."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id"]) -> None: ...
+
+Global___CancelOperationRequest: typing_extensions.TypeAlias = CancelOperationRequest
+
+@typing.final
+class CancelOperationResponse(google.protobuf.message.Message):
+    """CancelOperationResponse holds the operation as it is now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: builtins.int
+    @property
+    def operation(self) -> tagwright.v1.operation_pb2.Operation:
+        """The operation."""
+
+    def __init__(
+        self,
+        *,
+        operation: tagwright.v1.operation_pb2.Operation | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["operation", b"operation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["operation", b"operation"]) -> None: ...
+
+Global___CancelOperationResponse: typing_extensions.TypeAlias = CancelOperationResponse

@@ -26,10 +26,19 @@ if _version_not_supported:
 
 
 class TaggingServiceStub(object):
-    """TaggingService looks at photos and says which tags fit them.
+    """TaggingService looks at photos, says which tags fit them, and keeps both.
 
-    Every answer names the model that made it. The trailing metadata of every answer carries where the
-    time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
+    Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+
+    Photos belong to the account that stored them. Owners and administrators see and change them; photos with
+    VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
+
+    Calls that change something take a `request_id`, as AuthService describes it. Where a photo was stored without one,
+    sending it again does no harm: an account has the same bytes once only.
+
+    Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
+    128 characters and no control characters.
     """
 
     def __init__(self, channel):
@@ -48,6 +57,81 @@ class TaggingServiceStub(object):
                 request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.TagImagesRequest.SerializeToString,
                 response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.TagImagesResponse.FromString,
                 _registered_method=True)
+        self.UploadImages = channel.stream_stream(
+                '/tagwright.v1.TaggingService/UploadImages',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesResponse.FromString,
+                _registered_method=True)
+        self.GetImage = channel.unary_unary(
+                '/tagwright.v1.TaggingService/GetImage',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageResponse.FromString,
+                _registered_method=True)
+        self.ListImages = channel.unary_unary(
+                '/tagwright.v1.TaggingService/ListImages',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ListImagesRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ListImagesResponse.FromString,
+                _registered_method=True)
+        self.UpdateImage = channel.unary_unary(
+                '/tagwright.v1.TaggingService/UpdateImage',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.UpdateImageRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.UpdateImageResponse.FromString,
+                _registered_method=True)
+        self.DeleteImage = channel.unary_unary(
+                '/tagwright.v1.TaggingService/DeleteImage',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.DeleteImageRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.DeleteImageResponse.FromString,
+                _registered_method=True)
+        self.GetImageContent = channel.unary_stream(
+                '/tagwright.v1.TaggingService/GetImageContent',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageContentRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageContentResponse.FromString,
+                _registered_method=True)
+        self.ReviewTags = channel.unary_unary(
+                '/tagwright.v1.TaggingService/ReviewTags',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ReviewTagsRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ReviewTagsResponse.FromString,
+                _registered_method=True)
+        self.ListTags = channel.unary_unary(
+                '/tagwright.v1.TaggingService/ListTags',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ListTagsRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ListTagsResponse.FromString,
+                _registered_method=True)
+        self.RenameTag = channel.unary_unary(
+                '/tagwright.v1.TaggingService/RenameTag',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.RenameTagRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.RenameTagResponse.FromString,
+                _registered_method=True)
+        self.MergeTags = channel.unary_unary(
+                '/tagwright.v1.TaggingService/MergeTags',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.MergeTagsRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.MergeTagsResponse.FromString,
+                _registered_method=True)
+        self.SetTagRules = channel.unary_unary(
+                '/tagwright.v1.TaggingService/SetTagRules',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.SetTagRulesRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.SetTagRulesResponse.FromString,
+                _registered_method=True)
+        self.RetagImages = channel.unary_unary(
+                '/tagwright.v1.TaggingService/RetagImages',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.RetagImagesRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.RetagImagesResponse.FromString,
+                _registered_method=True)
+        self.GetOperation = channel.unary_unary(
+                '/tagwright.v1.TaggingService/GetOperation',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.GetOperationRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.GetOperationResponse.FromString,
+                _registered_method=True)
+        self.ListOperations = channel.unary_unary(
+                '/tagwright.v1.TaggingService/ListOperations',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ListOperationsRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ListOperationsResponse.FromString,
+                _registered_method=True)
+        self.CancelOperation = channel.unary_unary(
+                '/tagwright.v1.TaggingService/CancelOperation',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.CancelOperationRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.CancelOperationResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/tagwright.v1.TaggingService/ListModels',
                 request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ListModelsRequest.SerializeToString,
@@ -56,17 +140,28 @@ class TaggingServiceStub(object):
 
 
 class TaggingServiceServicer(object):
-    """TaggingService looks at photos and says which tags fit them.
+    """TaggingService looks at photos, says which tags fit them, and keeps both.
 
-    Every answer names the model that made it. The trailing metadata of every answer carries where the
-    time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
+    Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+
+    Photos belong to the account that stored them. Owners and administrators see and change them; photos with
+    VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
+
+    Calls that change something take a `request_id`, as AuthService describes it. Where a photo was stored without one,
+    sending it again does no harm: an account has the same bytes once only.
+
+    Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
+    128 characters and no control characters.
     """
 
     def TagImage(self, request, context):
-        """TagImage decodes one photo, runs the model on it and returns the tags that fit.
+        """TagImage decodes one photo, runs the model on it and returns the tags that fit; with `store` it keeps both.
 
-        Idempotent: the same photo, options and model give the same answer.
-        Errors: IMAGE_REJECTED, ARGUMENT_INVALID, NOT_FOUND (no such model), OVERLOADED, MODEL_UNAVAILABLE.
+        Idempotent: the same photo, options and model give the same answer; a photo that the account already stored is not
+        stored again, and gets the user tags that it does not have yet.
+        Errors: IMAGE_REJECTED, ARGUMENT_INVALID, NOT_FOUND (no such model), OVERLOADED, MODEL_UNAVAILABLE;
+        with `store` also SCOPE_MISSING, QUOTA_EXCEEDED, STORAGE_FULL, BUSY, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,6 +172,152 @@ class TaggingServiceServicer(object):
         `requests[i]` and holds either its tags or its error. The call itself fails only for what concerns all photos.
 
         Idempotent. Errors: ARGUMENT_INVALID (no photo, more than 64), OVERLOADED, MODEL_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadImages(self, request_iterator, context):
+        """UploadImages stores any number of photos. The client opens with `start` and offers photos; the server says which it
+        needs, and sends a result for each once it is stored for good. The bytes of a photo are spared only where the same
+        account has stored it before: nobody learns or gains a photo by knowing its digest. The server sets the pace.
+
+        An upload that was interrupted is resumed by offering the same photos again, and never stores one twice; so it
+        takes no `request_id`. Photos offered come to their results in any order. The client half closes to end.
+        Errors of single photos are in their results. Errors of the stream: ARGUMENT_INVALID (what came breaks the rules
+        above), NOT_FOUND (no such model), OVERLOADED, TOKEN_INVALID, DEADLINE_EXCEEDED (nothing came for too long).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImage(self, request, context):
+        """GetImage returns one photo that is kept, with its tags.
+
+        Idempotent. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListImages(self, request, context):
+        """ListImages returns the photos that the caller may see, the last stored first.
+
+        Idempotent. Errors: ARGUMENT_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateImage(self, request, context):
+        """UpdateImage changes who else sees a photo, and who took it. Owner and administrators.
+
+        Errors: NOT_FOUND, ARGUMENT_INVALID, BUSY, STORAGE_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteImage(self, request, context):
+        """DeleteImage removes a photo with its tags, for good. Owner and administrators. Its bytes go when no other account
+        has the same photo.
+
+        Errors: NOT_FOUND, BUSY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImageContent(self, request, context):
+        """GetImageContent returns the bytes of a photo, in pieces of at most 64 KiB, the first of them with `info`.
+
+        Idempotent. Errors: NOT_FOUND, OVERLOADED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewTags(self, request, context):
+        """ReviewTags records what a person says about the tags of a photo. Such a decision outlives every later run of a
+        model: a rejected tag never comes back by itself. Owner and administrators.
+
+        Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), ARGUMENT_INVALID, BUSY,
+        STORAGE_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTags(self, request, context):
+        """ListTags returns the tags that the photos the caller may see have, and those with rules.
+
+        Idempotent. Errors: ARGUMENT_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenameTag(self, request, context):
+        """RenameTag gives a tag another name, on all photos. Its old name becomes an alias. Administrators only.
+
+        Errors: NOT_FOUND, NAME_TAKEN (merge them instead), ARGUMENT_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeTags(self, request, context):
+        """MergeTags makes several tags one, on all photos. The names of the others become aliases of it. Where a photo has
+        more than one of them, what a person decided wins, the tag that stays before the others. Administrators only.
+
+        Errors: NOT_FOUND, ARGUMENT_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetTagRules(self, request, context):
+        """SetTagRules replaces a tag's aliases and parents, and makes the tag where there is none. Administrators only.
+
+        Errors: NAME_TAKEN (an alias is a tag of photos: merge them instead; or another tag's alias), ARGUMENT_INVALID (a
+        tag would be its own ancestor).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetagImages(self, request, context):
+        """RetagImages has a model look at stored photos again, in the background. What people decided stays. Administrators
+        only.
+
+        Errors: NOT_FOUND (no such model, or owner), ARGUMENT_INVALID, QUOTA_EXCEEDED (at most 20 unfinished operations).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOperation(self, request, context):
+        """GetOperation tells how far an operation is. Administrators only.
+
+        Idempotent. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperations(self, request, context):
+        """ListOperations returns the operations, the latest first. Administrators only.
+
+        Idempotent. Errors: ARGUMENT_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOperation(self, request, context):
+        """CancelOperation ends an operation at the next photo. One that has ended stays as it is. Administrators only.
+
+        Idempotent. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,6 +345,81 @@ def add_TaggingServiceServicer_to_server(servicer, server):
                     request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.TagImagesRequest.FromString,
                     response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.TagImagesResponse.SerializeToString,
             ),
+            'UploadImages': grpc.stream_stream_rpc_method_handler(
+                    servicer.UploadImages,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesResponse.SerializeToString,
+            ),
+            'GetImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImage,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageResponse.SerializeToString,
+            ),
+            'ListImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImages,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ListImagesRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ListImagesResponse.SerializeToString,
+            ),
+            'UpdateImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateImage,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.UpdateImageRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.UpdateImageResponse.SerializeToString,
+            ),
+            'DeleteImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteImage,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.DeleteImageRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.DeleteImageResponse.SerializeToString,
+            ),
+            'GetImageContent': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetImageContent,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageContentRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.GetImageContentResponse.SerializeToString,
+            ),
+            'ReviewTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewTags,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ReviewTagsRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ReviewTagsResponse.SerializeToString,
+            ),
+            'ListTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTags,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ListTagsRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ListTagsResponse.SerializeToString,
+            ),
+            'RenameTag': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameTag,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.RenameTagRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.RenameTagResponse.SerializeToString,
+            ),
+            'MergeTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeTags,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.MergeTagsRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.MergeTagsResponse.SerializeToString,
+            ),
+            'SetTagRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTagRules,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.SetTagRulesRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.SetTagRulesResponse.SerializeToString,
+            ),
+            'RetagImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetagImages,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.RetagImagesRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.RetagImagesResponse.SerializeToString,
+            ),
+            'GetOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOperation,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.GetOperationRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.GetOperationResponse.SerializeToString,
+            ),
+            'ListOperations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperations,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ListOperationsRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.ListOperationsResponse.SerializeToString,
+            ),
+            'CancelOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOperation,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.CancelOperationRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.CancelOperationResponse.SerializeToString,
+            ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
                     request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.ListModelsRequest.FromString,
@@ -118,10 +434,19 @@ def add_TaggingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TaggingService(object):
-    """TaggingService looks at photos and says which tags fit them.
+    """TaggingService looks at photos, says which tags fit them, and keeps both.
 
-    Every answer names the model that made it. The trailing metadata of every answer carries where the
-    time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
+    Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+
+    Photos belong to the account that stored them. Owners and administrators see and change them; photos with
+    VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
+
+    Calls that change something take a `request_id`, as AuthService describes it. Where a photo was stored without one,
+    sending it again does no harm: an account has the same bytes once only.
+
+    Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
+    128 characters and no control characters.
     """
 
     @staticmethod
@@ -168,6 +493,411 @@ class TaggingService(object):
             '/tagwright.v1.TaggingService/TagImages',
             tagwright_dot_v1_dot_tagging__service__pb2.TagImagesRequest.SerializeToString,
             tagwright_dot_v1_dot_tagging__service__pb2.TagImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadImages(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/tagwright.v1.TaggingService/UploadImages',
+            tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/GetImage',
+            tagwright_dot_v1_dot_tagging__service__pb2.GetImageRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.GetImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/ListImages',
+            tagwright_dot_v1_dot_tagging__service__pb2.ListImagesRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.ListImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/UpdateImage',
+            tagwright_dot_v1_dot_tagging__service__pb2.UpdateImageRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.UpdateImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/DeleteImage',
+            tagwright_dot_v1_dot_tagging__service__pb2.DeleteImageRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.DeleteImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImageContent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/GetImageContent',
+            tagwright_dot_v1_dot_tagging__service__pb2.GetImageContentRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.GetImageContentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/ReviewTags',
+            tagwright_dot_v1_dot_tagging__service__pb2.ReviewTagsRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.ReviewTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/ListTags',
+            tagwright_dot_v1_dot_tagging__service__pb2.ListTagsRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.ListTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/RenameTag',
+            tagwright_dot_v1_dot_tagging__service__pb2.RenameTagRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.RenameTagResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/MergeTags',
+            tagwright_dot_v1_dot_tagging__service__pb2.MergeTagsRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.MergeTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTagRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/SetTagRules',
+            tagwright_dot_v1_dot_tagging__service__pb2.SetTagRulesRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.SetTagRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetagImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/RetagImages',
+            tagwright_dot_v1_dot_tagging__service__pb2.RetagImagesRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.RetagImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/GetOperation',
+            tagwright_dot_v1_dot_tagging__service__pb2.GetOperationRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.GetOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/ListOperations',
+            tagwright_dot_v1_dot_tagging__service__pb2.ListOperationsRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.ListOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/CancelOperation',
+            tagwright_dot_v1_dot_tagging__service__pb2.CancelOperationRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.CancelOperationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,246 @@ _TaggingServiceTagImagesType = typing_extensions.TypeVar(
     ],
 )
 
+_TaggingServiceUploadImagesType = typing_extensions.TypeVar(
+    '_TaggingServiceUploadImagesType',
+    grpc.StreamStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.UploadImagesRequest,
+        tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.UploadImagesRequest,
+        tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.UploadImagesRequest,
+        tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+    ],
+)
+
+_TaggingServiceGetImageType = typing_extensions.TypeVar(
+    '_TaggingServiceGetImageType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageRequest,
+        tagwright.v1.tagging_service_pb2.GetImageResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageRequest,
+        tagwright.v1.tagging_service_pb2.GetImageResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageRequest,
+        tagwright.v1.tagging_service_pb2.GetImageResponse,
+    ],
+)
+
+_TaggingServiceListImagesType = typing_extensions.TypeVar(
+    '_TaggingServiceListImagesType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListImagesRequest,
+        tagwright.v1.tagging_service_pb2.ListImagesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListImagesRequest,
+        tagwright.v1.tagging_service_pb2.ListImagesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListImagesRequest,
+        tagwright.v1.tagging_service_pb2.ListImagesResponse,
+    ],
+)
+
+_TaggingServiceUpdateImageType = typing_extensions.TypeVar(
+    '_TaggingServiceUpdateImageType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.UpdateImageRequest,
+        tagwright.v1.tagging_service_pb2.UpdateImageResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.UpdateImageRequest,
+        tagwright.v1.tagging_service_pb2.UpdateImageResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.UpdateImageRequest,
+        tagwright.v1.tagging_service_pb2.UpdateImageResponse,
+    ],
+)
+
+_TaggingServiceDeleteImageType = typing_extensions.TypeVar(
+    '_TaggingServiceDeleteImageType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.DeleteImageRequest,
+        tagwright.v1.tagging_service_pb2.DeleteImageResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.DeleteImageRequest,
+        tagwright.v1.tagging_service_pb2.DeleteImageResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.DeleteImageRequest,
+        tagwright.v1.tagging_service_pb2.DeleteImageResponse,
+    ],
+)
+
+_TaggingServiceGetImageContentType = typing_extensions.TypeVar(
+    '_TaggingServiceGetImageContentType',
+    grpc.UnaryStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageContentRequest,
+        tagwright.v1.tagging_service_pb2.GetImageContentResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageContentRequest,
+        tagwright.v1.tagging_service_pb2.GetImageContentResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageContentRequest,
+        tagwright.v1.tagging_service_pb2.GetImageContentResponse,
+    ],
+)
+
+_TaggingServiceReviewTagsType = typing_extensions.TypeVar(
+    '_TaggingServiceReviewTagsType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ReviewTagsRequest,
+        tagwright.v1.tagging_service_pb2.ReviewTagsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ReviewTagsRequest,
+        tagwright.v1.tagging_service_pb2.ReviewTagsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ReviewTagsRequest,
+        tagwright.v1.tagging_service_pb2.ReviewTagsResponse,
+    ],
+)
+
+_TaggingServiceListTagsType = typing_extensions.TypeVar(
+    '_TaggingServiceListTagsType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListTagsRequest,
+        tagwright.v1.tagging_service_pb2.ListTagsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListTagsRequest,
+        tagwright.v1.tagging_service_pb2.ListTagsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListTagsRequest,
+        tagwright.v1.tagging_service_pb2.ListTagsResponse,
+    ],
+)
+
+_TaggingServiceRenameTagType = typing_extensions.TypeVar(
+    '_TaggingServiceRenameTagType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RenameTagRequest,
+        tagwright.v1.tagging_service_pb2.RenameTagResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RenameTagRequest,
+        tagwright.v1.tagging_service_pb2.RenameTagResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RenameTagRequest,
+        tagwright.v1.tagging_service_pb2.RenameTagResponse,
+    ],
+)
+
+_TaggingServiceMergeTagsType = typing_extensions.TypeVar(
+    '_TaggingServiceMergeTagsType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.MergeTagsRequest,
+        tagwright.v1.tagging_service_pb2.MergeTagsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.MergeTagsRequest,
+        tagwright.v1.tagging_service_pb2.MergeTagsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.MergeTagsRequest,
+        tagwright.v1.tagging_service_pb2.MergeTagsResponse,
+    ],
+)
+
+_TaggingServiceSetTagRulesType = typing_extensions.TypeVar(
+    '_TaggingServiceSetTagRulesType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.SetTagRulesRequest,
+        tagwright.v1.tagging_service_pb2.SetTagRulesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.SetTagRulesRequest,
+        tagwright.v1.tagging_service_pb2.SetTagRulesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.SetTagRulesRequest,
+        tagwright.v1.tagging_service_pb2.SetTagRulesResponse,
+    ],
+)
+
+_TaggingServiceRetagImagesType = typing_extensions.TypeVar(
+    '_TaggingServiceRetagImagesType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RetagImagesRequest,
+        tagwright.v1.tagging_service_pb2.RetagImagesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RetagImagesRequest,
+        tagwright.v1.tagging_service_pb2.RetagImagesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RetagImagesRequest,
+        tagwright.v1.tagging_service_pb2.RetagImagesResponse,
+    ],
+)
+
+_TaggingServiceGetOperationType = typing_extensions.TypeVar(
+    '_TaggingServiceGetOperationType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetOperationRequest,
+        tagwright.v1.tagging_service_pb2.GetOperationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetOperationRequest,
+        tagwright.v1.tagging_service_pb2.GetOperationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetOperationRequest,
+        tagwright.v1.tagging_service_pb2.GetOperationResponse,
+    ],
+)
+
+_TaggingServiceListOperationsType = typing_extensions.TypeVar(
+    '_TaggingServiceListOperationsType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListOperationsRequest,
+        tagwright.v1.tagging_service_pb2.ListOperationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListOperationsRequest,
+        tagwright.v1.tagging_service_pb2.ListOperationsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListOperationsRequest,
+        tagwright.v1.tagging_service_pb2.ListOperationsResponse,
+    ],
+)
+
+_TaggingServiceCancelOperationType = typing_extensions.TypeVar(
+    '_TaggingServiceCancelOperationType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.CancelOperationRequest,
+        tagwright.v1.tagging_service_pb2.CancelOperationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.CancelOperationRequest,
+        tagwright.v1.tagging_service_pb2.CancelOperationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.CancelOperationRequest,
+        tagwright.v1.tagging_service_pb2.CancelOperationResponse,
+    ],
+)
+
 _TaggingServiceListModelsType = typing_extensions.TypeVar(
     '_TaggingServiceListModelsType',
     grpc.UnaryUnaryMultiCallable[
@@ -73,11 +313,20 @@ _TaggingServiceListModelsType = typing_extensions.TypeVar(
     ],
 )
 
-class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingServiceTagImagesType, _TaggingServiceListModelsType]):
-    """TaggingService looks at photos and says which tags fit them.
+class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingServiceTagImagesType, _TaggingServiceUploadImagesType, _TaggingServiceGetImageType, _TaggingServiceListImagesType, _TaggingServiceUpdateImageType, _TaggingServiceDeleteImageType, _TaggingServiceGetImageContentType, _TaggingServiceReviewTagsType, _TaggingServiceListTagsType, _TaggingServiceRenameTagType, _TaggingServiceMergeTagsType, _TaggingServiceSetTagRulesType, _TaggingServiceRetagImagesType, _TaggingServiceGetOperationType, _TaggingServiceListOperationsType, _TaggingServiceCancelOperationType, _TaggingServiceListModelsType]):
+    """TaggingService looks at photos, says which tags fit them, and keeps both.
 
-    Every answer names the model that made it. The trailing metadata of every answer carries where the
-    time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
+    Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+
+    Photos belong to the account that stored them. Owners and administrators see and change them; photos with
+    VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
+
+    Calls that change something take a `request_id`, as AuthService describes it. Where a photo was stored without one,
+    sending it again does no harm: an account has the same bytes once only.
+
+    Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
+    128 characters and no control characters.
     """
 
     @typing.overload
@@ -89,6 +338,66 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
         grpc.UnaryUnaryMultiCallable[
             tagwright.v1.tagging_service_pb2.TagImagesRequest,
             tagwright.v1.tagging_service_pb2.TagImagesResponse,
+        ],
+        grpc.StreamStreamMultiCallable[
+            tagwright.v1.tagging_service_pb2.UploadImagesRequest,
+            tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.GetImageRequest,
+            tagwright.v1.tagging_service_pb2.GetImageResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ListImagesRequest,
+            tagwright.v1.tagging_service_pb2.ListImagesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.UpdateImageRequest,
+            tagwright.v1.tagging_service_pb2.UpdateImageResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.DeleteImageRequest,
+            tagwright.v1.tagging_service_pb2.DeleteImageResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            tagwright.v1.tagging_service_pb2.GetImageContentRequest,
+            tagwright.v1.tagging_service_pb2.GetImageContentResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ReviewTagsRequest,
+            tagwright.v1.tagging_service_pb2.ReviewTagsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ListTagsRequest,
+            tagwright.v1.tagging_service_pb2.ListTagsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.RenameTagRequest,
+            tagwright.v1.tagging_service_pb2.RenameTagResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.MergeTagsRequest,
+            tagwright.v1.tagging_service_pb2.MergeTagsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.SetTagRulesRequest,
+            tagwright.v1.tagging_service_pb2.SetTagRulesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.RetagImagesRequest,
+            tagwright.v1.tagging_service_pb2.RetagImagesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.GetOperationRequest,
+            tagwright.v1.tagging_service_pb2.GetOperationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ListOperationsRequest,
+            tagwright.v1.tagging_service_pb2.ListOperationsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.CancelOperationRequest,
+            tagwright.v1.tagging_service_pb2.CancelOperationResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             tagwright.v1.tagging_service_pb2.ListModelsRequest,
@@ -106,6 +415,66 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
             tagwright.v1.tagging_service_pb2.TagImagesRequest,
             tagwright.v1.tagging_service_pb2.TagImagesResponse,
         ],
+        grpc.aio.StreamStreamMultiCallable[
+            tagwright.v1.tagging_service_pb2.UploadImagesRequest,
+            tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.GetImageRequest,
+            tagwright.v1.tagging_service_pb2.GetImageResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ListImagesRequest,
+            tagwright.v1.tagging_service_pb2.ListImagesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.UpdateImageRequest,
+            tagwright.v1.tagging_service_pb2.UpdateImageResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.DeleteImageRequest,
+            tagwright.v1.tagging_service_pb2.DeleteImageResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            tagwright.v1.tagging_service_pb2.GetImageContentRequest,
+            tagwright.v1.tagging_service_pb2.GetImageContentResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ReviewTagsRequest,
+            tagwright.v1.tagging_service_pb2.ReviewTagsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ListTagsRequest,
+            tagwright.v1.tagging_service_pb2.ListTagsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.RenameTagRequest,
+            tagwright.v1.tagging_service_pb2.RenameTagResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.MergeTagsRequest,
+            tagwright.v1.tagging_service_pb2.MergeTagsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.SetTagRulesRequest,
+            tagwright.v1.tagging_service_pb2.SetTagRulesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.RetagImagesRequest,
+            tagwright.v1.tagging_service_pb2.RetagImagesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.GetOperationRequest,
+            tagwright.v1.tagging_service_pb2.GetOperationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.ListOperationsRequest,
+            tagwright.v1.tagging_service_pb2.ListOperationsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.CancelOperationRequest,
+            tagwright.v1.tagging_service_pb2.CancelOperationResponse,
+        ],
         grpc.aio.UnaryUnaryMultiCallable[
             tagwright.v1.tagging_service_pb2.ListModelsRequest,
             tagwright.v1.tagging_service_pb2.ListModelsResponse,
@@ -113,10 +482,12 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
     ], channel: grpc.aio.Channel) -> None: ...
 
     TagImage: _TaggingServiceTagImageType
-    """TagImage decodes one photo, runs the model on it and returns the tags that fit.
+    """TagImage decodes one photo, runs the model on it and returns the tags that fit; with `store` it keeps both.
 
-    Idempotent: the same photo, options and model give the same answer.
-    Errors: IMAGE_REJECTED, ARGUMENT_INVALID, NOT_FOUND (no such model), OVERLOADED, MODEL_UNAVAILABLE.
+    Idempotent: the same photo, options and model give the same answer; a photo that the account already stored is not
+    stored again, and gets the user tags that it does not have yet.
+    Errors: IMAGE_REJECTED, ARGUMENT_INVALID, NOT_FOUND (no such model), OVERLOADED, MODEL_UNAVAILABLE;
+    with `store` also SCOPE_MISSING, QUOTA_EXCEEDED, STORAGE_FULL, BUSY, REQUEST_ID_REUSED.
     """
 
     TagImages: _TaggingServiceTagImagesType
@@ -124,6 +495,107 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
     `requests[i]` and holds either its tags or its error. The call itself fails only for what concerns all photos.
 
     Idempotent. Errors: ARGUMENT_INVALID (no photo, more than 64), OVERLOADED, MODEL_UNAVAILABLE.
+    """
+
+    UploadImages: _TaggingServiceUploadImagesType
+    """UploadImages stores any number of photos. The client opens with `start` and offers photos; the server says which it
+    needs, and sends a result for each once it is stored for good. The bytes of a photo are spared only where the same
+    account has stored it before: nobody learns or gains a photo by knowing its digest. The server sets the pace.
+
+    An upload that was interrupted is resumed by offering the same photos again, and never stores one twice; so it
+    takes no `request_id`. Photos offered come to their results in any order. The client half closes to end.
+    Errors of single photos are in their results. Errors of the stream: ARGUMENT_INVALID (what came breaks the rules
+    above), NOT_FOUND (no such model), OVERLOADED, TOKEN_INVALID, DEADLINE_EXCEEDED (nothing came for too long).
+    """
+
+    GetImage: _TaggingServiceGetImageType
+    """GetImage returns one photo that is kept, with its tags.
+
+    Idempotent. Errors: NOT_FOUND.
+    """
+
+    ListImages: _TaggingServiceListImagesType
+    """ListImages returns the photos that the caller may see, the last stored first.
+
+    Idempotent. Errors: ARGUMENT_INVALID.
+    """
+
+    UpdateImage: _TaggingServiceUpdateImageType
+    """UpdateImage changes who else sees a photo, and who took it. Owner and administrators.
+
+    Errors: NOT_FOUND, ARGUMENT_INVALID, BUSY, STORAGE_FULL.
+    """
+
+    DeleteImage: _TaggingServiceDeleteImageType
+    """DeleteImage removes a photo with its tags, for good. Owner and administrators. Its bytes go when no other account
+    has the same photo.
+
+    Errors: NOT_FOUND, BUSY.
+    """
+
+    GetImageContent: _TaggingServiceGetImageContentType
+    """GetImageContent returns the bytes of a photo, in pieces of at most 64 KiB, the first of them with `info`.
+
+    Idempotent. Errors: NOT_FOUND, OVERLOADED.
+    """
+
+    ReviewTags: _TaggingServiceReviewTagsType
+    """ReviewTags records what a person says about the tags of a photo. Such a decision outlives every later run of a
+    model: a rejected tag never comes back by itself. Owner and administrators.
+
+    Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), ARGUMENT_INVALID, BUSY,
+    STORAGE_FULL.
+    """
+
+    ListTags: _TaggingServiceListTagsType
+    """ListTags returns the tags that the photos the caller may see have, and those with rules.
+
+    Idempotent. Errors: ARGUMENT_INVALID.
+    """
+
+    RenameTag: _TaggingServiceRenameTagType
+    """RenameTag gives a tag another name, on all photos. Its old name becomes an alias. Administrators only.
+
+    Errors: NOT_FOUND, NAME_TAKEN (merge them instead), ARGUMENT_INVALID.
+    """
+
+    MergeTags: _TaggingServiceMergeTagsType
+    """MergeTags makes several tags one, on all photos. The names of the others become aliases of it. Where a photo has
+    more than one of them, what a person decided wins, the tag that stays before the others. Administrators only.
+
+    Errors: NOT_FOUND, ARGUMENT_INVALID.
+    """
+
+    SetTagRules: _TaggingServiceSetTagRulesType
+    """SetTagRules replaces a tag's aliases and parents, and makes the tag where there is none. Administrators only.
+
+    Errors: NAME_TAKEN (an alias is a tag of photos: merge them instead; or another tag's alias), ARGUMENT_INVALID (a
+    tag would be its own ancestor).
+    """
+
+    RetagImages: _TaggingServiceRetagImagesType
+    """RetagImages has a model look at stored photos again, in the background. What people decided stays. Administrators
+    only.
+
+    Errors: NOT_FOUND (no such model, or owner), ARGUMENT_INVALID, QUOTA_EXCEEDED (at most 20 unfinished operations).
+    """
+
+    GetOperation: _TaggingServiceGetOperationType
+    """GetOperation tells how far an operation is. Administrators only.
+
+    Idempotent. Errors: NOT_FOUND.
+    """
+
+    ListOperations: _TaggingServiceListOperationsType
+    """ListOperations returns the operations, the latest first. Administrators only.
+
+    Idempotent. Errors: ARGUMENT_INVALID.
+    """
+
+    CancelOperation: _TaggingServiceCancelOperationType
+    """CancelOperation ends an operation at the next photo. One that has ended stays as it is. Administrators only.
+
+    Idempotent. Errors: NOT_FOUND.
     """
 
     ListModels: _TaggingServiceListModelsType
@@ -141,6 +613,66 @@ TaggingServiceAsyncStub: typing_extensions.TypeAlias = TaggingServiceStub[
         tagwright.v1.tagging_service_pb2.TagImagesRequest,
         tagwright.v1.tagging_service_pb2.TagImagesResponse,
     ],
+    grpc.aio.StreamStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.UploadImagesRequest,
+        tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageRequest,
+        tagwright.v1.tagging_service_pb2.GetImageResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListImagesRequest,
+        tagwright.v1.tagging_service_pb2.ListImagesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.UpdateImageRequest,
+        tagwright.v1.tagging_service_pb2.UpdateImageResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.DeleteImageRequest,
+        tagwright.v1.tagging_service_pb2.DeleteImageResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetImageContentRequest,
+        tagwright.v1.tagging_service_pb2.GetImageContentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ReviewTagsRequest,
+        tagwright.v1.tagging_service_pb2.ReviewTagsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListTagsRequest,
+        tagwright.v1.tagging_service_pb2.ListTagsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RenameTagRequest,
+        tagwright.v1.tagging_service_pb2.RenameTagResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.MergeTagsRequest,
+        tagwright.v1.tagging_service_pb2.MergeTagsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.SetTagRulesRequest,
+        tagwright.v1.tagging_service_pb2.SetTagRulesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RetagImagesRequest,
+        tagwright.v1.tagging_service_pb2.RetagImagesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.GetOperationRequest,
+        tagwright.v1.tagging_service_pb2.GetOperationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.ListOperationsRequest,
+        tagwright.v1.tagging_service_pb2.ListOperationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.CancelOperationRequest,
+        tagwright.v1.tagging_service_pb2.CancelOperationResponse,
+    ],
     grpc.aio.UnaryUnaryMultiCallable[
         tagwright.v1.tagging_service_pb2.ListModelsRequest,
         tagwright.v1.tagging_service_pb2.ListModelsResponse,
@@ -148,10 +680,19 @@ TaggingServiceAsyncStub: typing_extensions.TypeAlias = TaggingServiceStub[
 ]
 
 class TaggingServiceServicer(metaclass=abc.ABCMeta):
-    """TaggingService looks at photos and says which tags fit them.
+    """TaggingService looks at photos, says which tags fit them, and keeps both.
 
-    Every answer names the model that made it. The trailing metadata of every answer carries where the
-    time went, as decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`.
+    Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+
+    Photos belong to the account that stored them. Owners and administrators see and change them; photos with
+    VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
+
+    Calls that change something take a `request_id`, as AuthService describes it. Where a photo was stored without one,
+    sending it again does no harm: an account has the same bytes once only.
+
+    Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
+    128 characters and no control characters.
     """
 
     @abc.abstractmethod
@@ -160,10 +701,12 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
         request: tagwright.v1.tagging_service_pb2.TagImageRequest,
         context: _ServicerContext,
     ) -> typing.Union[tagwright.v1.tagging_service_pb2.TagImageResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.TagImageResponse]]:
-        """TagImage decodes one photo, runs the model on it and returns the tags that fit.
+        """TagImage decodes one photo, runs the model on it and returns the tags that fit; with `store` it keeps both.
 
-        Idempotent: the same photo, options and model give the same answer.
-        Errors: IMAGE_REJECTED, ARGUMENT_INVALID, NOT_FOUND (no such model), OVERLOADED, MODEL_UNAVAILABLE.
+        Idempotent: the same photo, options and model give the same answer; a photo that the account already stored is not
+        stored again, and gets the user tags that it does not have yet.
+        Errors: IMAGE_REJECTED, ARGUMENT_INVALID, NOT_FOUND (no such model), OVERLOADED, MODEL_UNAVAILABLE;
+        with `store` also SCOPE_MISSING, QUOTA_EXCEEDED, STORAGE_FULL, BUSY, REQUEST_ID_REUSED.
         """
 
     @abc.abstractmethod
@@ -176,6 +719,182 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
         `requests[i]` and holds either its tags or its error. The call itself fails only for what concerns all photos.
 
         Idempotent. Errors: ARGUMENT_INVALID (no photo, more than 64), OVERLOADED, MODEL_UNAVAILABLE.
+        """
+
+    @abc.abstractmethod
+    def UploadImages(
+        self,
+        request_iterator: _MaybeAsyncIterator[tagwright.v1.tagging_service_pb2.UploadImagesRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[tagwright.v1.tagging_service_pb2.UploadImagesResponse], collections.abc.AsyncIterator[tagwright.v1.tagging_service_pb2.UploadImagesResponse]]:
+        """UploadImages stores any number of photos. The client opens with `start` and offers photos; the server says which it
+        needs, and sends a result for each once it is stored for good. The bytes of a photo are spared only where the same
+        account has stored it before: nobody learns or gains a photo by knowing its digest. The server sets the pace.
+
+        An upload that was interrupted is resumed by offering the same photos again, and never stores one twice; so it
+        takes no `request_id`. Photos offered come to their results in any order. The client half closes to end.
+        Errors of single photos are in their results. Errors of the stream: ARGUMENT_INVALID (what came breaks the rules
+        above), NOT_FOUND (no such model), OVERLOADED, TOKEN_INVALID, DEADLINE_EXCEEDED (nothing came for too long).
+        """
+
+    @abc.abstractmethod
+    def GetImage(
+        self,
+        request: tagwright.v1.tagging_service_pb2.GetImageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.GetImageResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.GetImageResponse]]:
+        """GetImage returns one photo that is kept, with its tags.
+
+        Idempotent. Errors: NOT_FOUND.
+        """
+
+    @abc.abstractmethod
+    def ListImages(
+        self,
+        request: tagwright.v1.tagging_service_pb2.ListImagesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.ListImagesResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.ListImagesResponse]]:
+        """ListImages returns the photos that the caller may see, the last stored first.
+
+        Idempotent. Errors: ARGUMENT_INVALID.
+        """
+
+    @abc.abstractmethod
+    def UpdateImage(
+        self,
+        request: tagwright.v1.tagging_service_pb2.UpdateImageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.UpdateImageResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.UpdateImageResponse]]:
+        """UpdateImage changes who else sees a photo, and who took it. Owner and administrators.
+
+        Errors: NOT_FOUND, ARGUMENT_INVALID, BUSY, STORAGE_FULL.
+        """
+
+    @abc.abstractmethod
+    def DeleteImage(
+        self,
+        request: tagwright.v1.tagging_service_pb2.DeleteImageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.DeleteImageResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.DeleteImageResponse]]:
+        """DeleteImage removes a photo with its tags, for good. Owner and administrators. Its bytes go when no other account
+        has the same photo.
+
+        Errors: NOT_FOUND, BUSY.
+        """
+
+    @abc.abstractmethod
+    def GetImageContent(
+        self,
+        request: tagwright.v1.tagging_service_pb2.GetImageContentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[tagwright.v1.tagging_service_pb2.GetImageContentResponse], collections.abc.AsyncIterator[tagwright.v1.tagging_service_pb2.GetImageContentResponse]]:
+        """GetImageContent returns the bytes of a photo, in pieces of at most 64 KiB, the first of them with `info`.
+
+        Idempotent. Errors: NOT_FOUND, OVERLOADED.
+        """
+
+    @abc.abstractmethod
+    def ReviewTags(
+        self,
+        request: tagwright.v1.tagging_service_pb2.ReviewTagsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.ReviewTagsResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.ReviewTagsResponse]]:
+        """ReviewTags records what a person says about the tags of a photo. Such a decision outlives every later run of a
+        model: a rejected tag never comes back by itself. Owner and administrators.
+
+        Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), ARGUMENT_INVALID, BUSY,
+        STORAGE_FULL.
+        """
+
+    @abc.abstractmethod
+    def ListTags(
+        self,
+        request: tagwright.v1.tagging_service_pb2.ListTagsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.ListTagsResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.ListTagsResponse]]:
+        """ListTags returns the tags that the photos the caller may see have, and those with rules.
+
+        Idempotent. Errors: ARGUMENT_INVALID.
+        """
+
+    @abc.abstractmethod
+    def RenameTag(
+        self,
+        request: tagwright.v1.tagging_service_pb2.RenameTagRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.RenameTagResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.RenameTagResponse]]:
+        """RenameTag gives a tag another name, on all photos. Its old name becomes an alias. Administrators only.
+
+        Errors: NOT_FOUND, NAME_TAKEN (merge them instead), ARGUMENT_INVALID.
+        """
+
+    @abc.abstractmethod
+    def MergeTags(
+        self,
+        request: tagwright.v1.tagging_service_pb2.MergeTagsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.MergeTagsResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.MergeTagsResponse]]:
+        """MergeTags makes several tags one, on all photos. The names of the others become aliases of it. Where a photo has
+        more than one of them, what a person decided wins, the tag that stays before the others. Administrators only.
+
+        Errors: NOT_FOUND, ARGUMENT_INVALID.
+        """
+
+    @abc.abstractmethod
+    def SetTagRules(
+        self,
+        request: tagwright.v1.tagging_service_pb2.SetTagRulesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.SetTagRulesResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.SetTagRulesResponse]]:
+        """SetTagRules replaces a tag's aliases and parents, and makes the tag where there is none. Administrators only.
+
+        Errors: NAME_TAKEN (an alias is a tag of photos: merge them instead; or another tag's alias), ARGUMENT_INVALID (a
+        tag would be its own ancestor).
+        """
+
+    @abc.abstractmethod
+    def RetagImages(
+        self,
+        request: tagwright.v1.tagging_service_pb2.RetagImagesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.RetagImagesResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.RetagImagesResponse]]:
+        """RetagImages has a model look at stored photos again, in the background. What people decided stays. Administrators
+        only.
+
+        Errors: NOT_FOUND (no such model, or owner), ARGUMENT_INVALID, QUOTA_EXCEEDED (at most 20 unfinished operations).
+        """
+
+    @abc.abstractmethod
+    def GetOperation(
+        self,
+        request: tagwright.v1.tagging_service_pb2.GetOperationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.GetOperationResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.GetOperationResponse]]:
+        """GetOperation tells how far an operation is. Administrators only.
+
+        Idempotent. Errors: NOT_FOUND.
+        """
+
+    @abc.abstractmethod
+    def ListOperations(
+        self,
+        request: tagwright.v1.tagging_service_pb2.ListOperationsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.ListOperationsResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.ListOperationsResponse]]:
+        """ListOperations returns the operations, the latest first. Administrators only.
+
+        Idempotent. Errors: ARGUMENT_INVALID.
+        """
+
+    @abc.abstractmethod
+    def CancelOperation(
+        self,
+        request: tagwright.v1.tagging_service_pb2.CancelOperationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.CancelOperationResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.CancelOperationResponse]]:
+        """CancelOperation ends an operation at the next photo. One that has ended stays as it is. Administrators only.
+
+        Idempotent. Errors: NOT_FOUND.
         """
 
     @abc.abstractmethod
