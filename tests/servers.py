@@ -24,8 +24,8 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 
 from tagwright.v1 import tagging_service_pb2 as pb
-from tagwright.v1.tagging_options_pb2 import TaggingOptions
 from tagwright.v1.auth_service_pb2_grpc import AuthServiceStub
+from tagwright.v1.tagging_options_pb2 import TaggingOptions
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 from tagwright_server.app import App
 from tagwright_server.clock import Clock, SystemClock
