@@ -52,10 +52,22 @@ class FakeTagging(TaggingServiceServicer):
             limit = request.image[1:].decode()
             abort(context, status(3, f"the photo is {limit}", reason="IMAGE_REJECTED", metadata={"limit": limit}))
         context.set_trailing_metadata(TRAILING)
-        return pb.TagImageResponse(tags=image_tags(request.image.decode(errors="replace")[:20]))
+        tags = image_tags(request.image.decode(errors="replace")[:20])
+        if request.store:
+            tags.image_id = f"{attempt + 1:032x}"
+        return pb.TagImageResponse(tags=tags)
 
-    def TagImages(self, request: pb.TagImagesRequest, context: Any) -> pb.TagImagesResponse:
+    def _missing(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
+
+    def UploadImages(self, request_iterator: Any, context: Any) -> Any:  # fake_upload.py has it
+        raise NotImplementedError
+
+    TagImages = _missing
+    # fake_images.py has them:
+    GetImage = ListImages = UpdateImage = DeleteImage = GetImageContent = ReviewTags = _missing
+    ListTags = RenameTag = MergeTags = SetTagRules = _missing
+    RetagImages = GetOperation = ListOperations = CancelOperation = _missing
 
     def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         if self.models is not None:
@@ -64,17 +76,19 @@ class FakeTagging(TaggingServiceServicer):
 
 
 @contextmanager
-def serving(fake: FakeTagging | None = None, *, threads: int = 16) -> Iterator[FakeTagging]:
-    """Serve `fake` on a free loopback port while the block runs; its `url` says where."""
+def serving(
+    fake: FakeTagging | None = None, *, threads: int = 16, address: str = "127.0.0.1:0"
+) -> Iterator[FakeTagging]:
+    """Serve `fake` on a free loopback port, or at `address`, while the block runs; its `url` says where."""
     fake = fake or FakeTagging()
     server = grpc.server(
         futures.ThreadPoolExecutor(threads),
         options=[("grpc.max_receive_message_length", 128 << 20), ("grpc.so_reuseport", 0)],
     )
     add_TaggingServiceServicer_to_server(fake, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     server.start()
-    fake.url = f"grpc://127.0.0.1:{port}"
+    fake.url = address if address.startswith("unix:") else f"grpc://127.0.0.1:{port}"
     try:
         yield fake
     finally:

@@ -8,7 +8,8 @@ import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 
 def scene(width: int = 96, height: int = 72, seed: int = 0) -> Image.Image:
@@ -20,6 +21,12 @@ def scene(width: int = 96, height: int = 72, seed: int = 0) -> Image.Image:
     blue = np.where(x * height > y * width, 200.0, 40.0)
     pixels = np.stack([red, green, blue], axis=-1) + rng.normal(0, 4, (height, width, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGB")
+
+
+def texture(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A picture with light and dark everywhere, as photos have it."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    return Image.fromarray(coarse, "RGB").resize((width, height), Image.Resampling.BICUBIC)
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -96,3 +103,81 @@ def webp_canvas(width: int, height: int) -> bytes:
 
 def _lossless(kind: str) -> dict[str, Any]:
     return {"lossless": True, "quality": 0, "method": 0} if kind == "WEBP" else {}
+
+
+def segments(data: bytes) -> list[tuple[int, bytes]]:
+    """The markers of a JPEG with what they hold, and as the last what follows its end; read without Pillow."""
+    assert data[:2] == b"\xff\xd8"
+    found: list[tuple[int, bytes]] = []
+    at = 2
+    while (marker := data[at + 1]) != 0xD9:
+        assert data[at] == 0xFF
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        found.append((marker, data[at + 4 : at + 2 + length]))
+        at += 2 + length
+        if marker == 0xDA:  # its pixels, in which 0xFF is followed by 0 or a restart marker
+            while data[at] != 0xFF or data[at + 1] in (0, *range(0xD0, 0xD8)):
+                at += 1
+    return [*found, (0xD9, data[at + 2 :])]
+
+
+def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The chunks of a PNG or a WebP, and as the last what follows its end; read without Pillow."""
+    png = data[:4] == b"\x89PNG"
+    found: list[tuple[bytes, bytes]] = []
+    at, end = 8 if png else 12, len(data) if png else 8 + int.from_bytes(data[4:8], "little")
+    while at < end and (not found or found[-1][0] != b"IEND"):
+        if png:
+            length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        else:
+            name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        found.append((name, data[at + 8 : at + 8 + length]))
+        at += 8 + length + (4 if png else length % 2)
+    return [*found, (b"", data[at:])]
+
+
+def iptc(*words: bytes) -> bytes:
+    """The segment of a JPEG with these IPTC keywords."""
+    records = b"".join(b"\x1c\x02\x19" + struct.pack(">H", len(word)) + word for word in words)
+    block = b"Photoshop 3.0\x00" + b"8BIM\x04\x04\x00\x00" + struct.pack(">I", len(records)) + records
+    return b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
+
+
+def xmp(*words: str) -> bytes:
+    """An XMP packet with these words, which may be markup, as dc:subject."""
+    items = "".join(f"<rdf:li>{word}</rdf:li>" for word in words)
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f"<dc:subject><rdf:Bag>{items}</rdf:Bag></dc:subject>"
+        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+def exif(moments: dict[int, object], **others: Any) -> Image.Exif:
+    """EXIF with these entries beside the camera's own, and a place."""
+    made = Image.Exif()
+    made[0x010F] = others.get("make", "a camera")
+    made[0x0112] = others.get("orientation", 1)
+    made.get_ifd(0x8769).update(moments)
+    made.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0)})
+    return made
+
+
+def swapping_profile() -> bytes:
+    """An sRGB profile that calls red blue and blue red."""
+    return srgb().replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ").replace(b"....", b"bXYZ")
+
+
+def srgb() -> bytes:
+    """An sRGB profile."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def png_info(word: str) -> PngInfo:
+    """Text chunks of a PNG, XMP among them."""
+    info = PngInfo()
+    info.add_text("Comment", word)
+    info.add_itxt("XML:com.adobe.xmp", xmp(word).decode())
+    return info

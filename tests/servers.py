@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -31,7 +32,7 @@ from tagwright_server.app import App
 from tagwright_server.clock import Clock, SystemClock
 from tagwright_server.domain.access import Actor
 from tagwright_server.domain.deadline import Deadline
-from tagwright_server.errors import DeadlineExceeded, Overloaded
+from tagwright_server.errors import DeadlineExceeded, ImageRejected, Overloaded
 from tagwright_server.inference.backend import Backend, Prediction
 from tagwright_server.inference.bundle import Bundle
 from tagwright_server.settings import Settings
@@ -116,11 +117,27 @@ class FakeClock(SystemClock):
 
 
 @dataclass(frozen=True)
+class FakeKept:
+    data: bytes
+    perceptual_hash: int
+    width: int = 4
+    height: int = 3
+    captured: datetime | None = None
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class FakePhoto:
     pixels: NDArray[np.uint8]
+    kept: FakeKept | None = None
     width: int = 4
     height: int = 3
     format: str = "JPEG"
+
+
+@dataclass(frozen=True)
+class FakeThumbnail:
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -130,7 +147,11 @@ class FakeDecoded:
 
 
 class FakeDecoder:
-    """Decodes `b"50"`, or that and blanks, to a square of 50s, and counts what was asked of it."""
+    """Decodes `b"50"`, or that and blanks, to a square of 50s, and counts what was asked of it.
+
+    What follows a `#` makes photos of the same square different; it holds their keywords, between commas. What is kept
+    is the same without blanks at the end.
+    """
 
     def __init__(self) -> None:
         self.latch = Latch()
@@ -139,16 +160,20 @@ class FakeDecoder:
         self.submitted = 0
         self.cancelled = threading.Semaphore(0)
 
-    def submit(self, data: bytes, model: Bundle) -> FakeJob:
+    def submit(self, data: bytes, model: Bundle, *, keep: bool = False) -> FakeJob:
         self.submitted += 1
-        return FakeJob(self, data, model.size)
+        return FakeJob(self, data, model.size, keep)
+
+    def thumbnail(self, data: bytes, *, timeout_s: float) -> FakeThumbnail:
+        return FakeThumbnail(b"small " + data)
 
 
 class FakeJob:
-    def __init__(self, decoder: FakeDecoder, data: bytes, size: int) -> None:
+    def __init__(self, decoder: FakeDecoder, data: bytes, size: int, keep: bool) -> None:
         self._decoder = decoder
         self._data = data
         self._size = size
+        self._keep = keep
         self._dropped = False
 
     def result(self, *, timeout_s: float) -> FakeDecoded:
@@ -159,7 +184,13 @@ class FakeJob:
         if self._decoder.error is not None:
             raise self._decoder.error
         self._decoder.before_result()
-        return FakeDecoded(FakePhoto(np.full((self._size, self._size, 3), int(self._data.strip()), np.uint8)))
+        said, _, keywords = self._data.strip().partition(b"#")
+        if not said.isdigit():
+            raise ImageRejected("This is not a photo in a known format.", limit="format")
+        pixels = np.full((self._size, self._size, 3), int(said), np.uint8)
+        words = tuple(keywords.decode().split(",")) if keywords else ()
+        kept = FakeKept(self._data.strip(), perceptual_hash=int(said) * 0x0101_0101_0101_0101, keywords=words)
+        return FakeDecoded(FakePhoto(pixels, kept if self._keep else None))
 
     def cancel(self) -> None:
         self._dropped = True

@@ -55,7 +55,7 @@ class OnPostgres:
     @pytest.fixture
     def url(self) -> str:
         server, name = postgres.server(), _shared()
-        server.sql("; ".join(f"DELETE FROM {table._meta.table_name}" for table in TABLES), database=name)
+        server.sql("; ".join(f"DELETE FROM {table._meta.table_name}" for table in reversed(TABLES)), database=name)
         return server.url(name)
 
     @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import photos
@@ -13,12 +14,18 @@ from hypothesis import strategies as st
 from tagwright_server.errors import ImageRejected
 from tagwright_server.images.decode import DecodeLimits, decode
 from tagwright_server.images.preprocess import Preprocessing
+from tagwright_server.images.thumbnail import shrink
 
 SMALL = Preprocessing(size=16)
 LIMITS = DecodeLimits(pixels=1_000_000, side=4_096)  # a flipped bit in a size may not make the test slow
 KNOWN = {"format", "bytes", "pixels", "side", "memory", "truncated", "empty"}
 CASES = 400
 
+_META: dict[str, Any] = {
+    "exif": photos.exif({0x9003: "2024:05:06 12:30:15", 0x9011: "+02:00"}, orientation=5),
+    "icc_profile": photos.swapping_profile(),
+    "xmp": photos.xmp("sea", "sky"),
+}
 _PALETTE = photos.scene().quantize(32)
 GOOD: dict[str, bytes] = {
     "baseline JPEG": photos.jpeg(48, 36),
@@ -31,13 +38,16 @@ GOOD: dict[str, bytes] = {
     "lossy WebP": photos.encoded(photos.scene(48, 36), "WEBP"),
     "lossless WebP with alpha": photos.encoded(photos.scene(24, 18).convert("RGBA"), "WEBP", lossless=True),
     "animated WebP": photos.animation("WEBP", 3),
+    "JPEG with all kinds of metadata": photos.jpeg(48, 36, extra=photos.iptc(b"sea", b"sky"), **_META),
+    "PNG with all kinds of metadata": photos.encoded(photos.scene(24, 18), pnginfo=photos.png_info("sea"), **_META),
+    "WebP with all kinds of metadata": photos.encoded(photos.scene(24, 18), "WEBP", **_META),
 }
 
 
 def outcome(data: bytes) -> str:
     refusal: ImageRejected | None = None
     try:
-        photo = decode(data, SMALL, LIMITS)
+        photo = decode(data, SMALL, LIMITS, keep=True)
     except ImageRejected as err:
         refusal = err
     if refusal is not None:
@@ -48,6 +58,12 @@ def outcome(data: bytes) -> str:
     assert photo.pixels.dtype == np.uint8
     assert 1 <= photo.width <= LIMITS.side
     assert 1 <= photo.height <= LIMITS.side
+    assert photo.kept is not None
+    assert (photo.kept.width, photo.kept.height) == (photo.width, photo.height)
+    assert 0 <= photo.kept.perceptual_hash < 2**64
+    assert len(photo.kept.keywords) <= 256
+    assert b"a camera" not in photo.kept.data
+    assert shrink(photo.kept.data, LIMITS).width <= 384  # what was kept can be read again
     return "decoded"
 
 
@@ -98,3 +114,21 @@ def test_a_spoilt_photo_is_decoded_or_refused(
 @pytest.mark.filterwarnings("ignore")
 def test_random_bytes_are_refused(magic: bytes, rest: bytes) -> None:
     assert outcome(magic + rest) in KNOWN
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.filterwarnings("ignore")
+def test_spoilt_metadata_cost_no_photo(kind: str) -> None:
+    rng = np.random.default_rng(len(kind))
+    picture = photos.scene(24, 18)
+    for spoil in (flip_bits, spoil_head, cut_out, repeat_part, cut_short):
+        for _ in range(CASES // 20):
+            packets = {name: bytes(spoil(bytearray(_raw(packet)), rng)) for name, packet in _META.items()}
+            if kind == "PNG":
+                del packets["xmp"]
+            assert outcome(photos.encoded(picture, kind, **packets)) == "decoded"
+
+
+def _raw(packet: Any) -> bytes:
+    raw: bytes = packet if isinstance(packet, bytes) else packet.tobytes()
+    return raw

@@ -1,4 +1,4 @@
-"""`tagwright-server`: settings in, a serving process out. `tagwright-server admin` works on the store and ends."""
+"""`tagwright-server`: settings in, a serving process out; `admin`, `backup`, `restore` and `check` do a thing and end."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from tagwright_server import local  # late, both: --help need not wait for them
 
             return local.main(words[1:])
+        if words and words[0] in {"backup", "restore", "check"}:
+            from tagwright_server import maintenance
+
+            return maintenance.main(words)
         settings = load(words)
         from tagwright_server import app
 

@@ -2,6 +2,7 @@
 
 settings -> store + pepper -> credentials, sign-in, accounts, keys -> Gate + AuthService -> Server
 settings -> bundles -> decode pool + backend -> Tagger -> TaggingService -> Server
+store + blobs + Tagger -> Keeper, Uploads, Library, Vocabulary, Retagging -> TaggingService
 """
 
 from __future__ import annotations
@@ -27,12 +28,19 @@ from tagwright_server.domain.api_keys import ApiKeys
 from tagwright_server.domain.capacity import Capacity
 from tagwright_server.domain.credentials import Credentials
 from tagwright_server.domain.housekeeping import Housekeeping
+from tagwright_server.domain.keeping import Keeper, Quota
+from tagwright_server.domain.library import Library
 from tagwright_server.domain.models import Models, full_name
 from tagwright_server.domain.passwords import Passwords
 from tagwright_server.domain.replies import Replies
+from tagwright_server.domain.retagging import Retagging, Runner
 from tagwright_server.domain.sign_in import Lifetime, SignIn
-from tagwright_server.domain.tagging import Decoder, Tagger
+from tagwright_server.domain.tagging import Decoder, Tagger, Thumbnail
 from tagwright_server.domain.throttle import Pace, Throttle
+from tagwright_server.domain.upload_values import Limits
+from tagwright_server.domain.upload_values import Pace as UploadPace
+from tagwright_server.domain.uploading import Uploads
+from tagwright_server.domain.vocabulary import Vocabulary
 from tagwright_server.errors import StartupError
 from tagwright_server.images.decode import DecodeLimits
 from tagwright_server.images.preprocess import Preprocessing
@@ -45,6 +53,7 @@ from tagwright_server.settings import Settings
 from tagwright_server.transport.auth import AuthParts, AuthService
 from tagwright_server.transport.gate import Gate
 from tagwright_server.transport.health import AUTH, TAGGING
+from tagwright_server.transport.parts import TaggingParts
 from tagwright_server.transport.security import open_tls
 from tagwright_server.transport.server import Server, Services
 from tagwright_server.transport.tagging import TaggingService
@@ -78,7 +87,9 @@ class App:
                 timedelta(seconds=settings.session_idle_max_s), timedelta(seconds=settings.session_age_max_s)
             )
             auth = _auth(settings, data, lifetime, clock)
-            housekeeping = Housekeeping(data.store, audit_kept_for=timedelta(days=settings.audit_days), clock=clock)
+            housekeeping = Housekeeping(
+                data.store, data.blobs, audit_kept_for=timedelta(days=settings.audit_days), clock=clock
+            )
             stack.callback(housekeeping.stop)
             bundles = load_bundles(settings.model_repository or _own_repository())
             models = Models(bundles, default=settings.default_model)
@@ -92,17 +103,44 @@ class App:
                 stack.callback(backend.close)
             photos = Capacity(settings.photos_max, "photos")
             tagger = Tagger(models=models, backend=backend, decoder=decoder, photos=photos, clock=clock)
+            runner = Runner(data.store, data.blobs, tagger=tagger, models=models, clock=clock)
+            stack.callback(runner.stop)
+            quota = Quota(settings.account_photos_max, settings.account_photo_bytes_max)
+            keeper = Keeper(data.store, data.blobs, quota=quota, clock=clock)
+            uploads = Uploads(tagger=tagger, keeper=keeper, limits=_upload_limits(settings), clock=clock)
             credentials = Credentials(data.store, lifetime=lifetime, clock=clock)
             engine_ready, store_ready = backend.ready, data.store.ready
             self._server = Server(
                 settings,
                 services=Services(
                     auth=AuthService(auth),
-                    tagging=TaggingService(tagger=tagger, models=models, backend=backend, clock=clock),
+                    tagging=TaggingService(
+                        TaggingParts(
+                            tagger=tagger,
+                            keeper=keeper,
+                            uploads=uploads,
+                            library=Library(
+                                data.store,
+                                data.blobs,
+                                keeper=keeper,
+                                decoder=decoder,
+                                sweep=housekeeping.sweep_photos,
+                                clock=clock,
+                            ),
+                            vocabulary=Vocabulary(data.store, clock=clock),
+                            retagging=Retagging(data.store, models=models, runner=runner, clock=clock),
+                            accounts=auth.accounts,
+                            replies=auth.replies,
+                            models=models,
+                            backend=backend,
+                            clock=clock,
+                        )
+                    ),
                 ),
                 gate=Gate(credentials, trusted_proxies=settings.trusted_proxies),
                 ready={AUTH: store_ready, TAGGING: lambda: engine_ready() and store_ready()},
                 on_change=self._log_readiness,
+                on_stop=uploads.stop,
                 clock=clock,
                 tls=self._tls,
             )
@@ -110,8 +148,10 @@ class App:
             self._was_ready = False
             self._engine = backend
             self._housekeeping = housekeeping
+            self._runner = runner
             self.data = data
             self.auth = auth
+            self.uploads = uploads
             self._open = stack.pop_all()
 
     def start(self) -> None:
@@ -120,6 +160,7 @@ class App:
         if not self.data.store.accounts.any():
             log.warning("there is no account yet; make one: tagwright-server admin create NAME")
         self._housekeeping.start()
+        self._runner.start()
         self._server.start()
 
     def stop(self) -> None:
@@ -208,8 +249,11 @@ class _BundleDecoder:
         self._pool = pool
         self._preprocessing = {(bundle.name, bundle.version): _preprocessing(bundle) for bundle in bundles}
 
-    def submit(self, data: bytes, model: Bundle) -> Pending:
-        return self._pool.submit(data, self._preprocessing[model.name, model.version])
+    def submit(self, data: bytes, model: Bundle, *, keep: bool = False) -> Pending:
+        return self._pool.submit(data, self._preprocessing[model.name, model.version], keep=keep)
+
+    def thumbnail(self, data: bytes, *, timeout_s: float) -> Thumbnail:
+        return self._pool.submit_thumbnail(data).result(timeout_s=timeout_s)
 
 
 def _auth(settings: Settings, data: Data, lifetime: Lifetime, clock: Clock) -> AuthParts:
@@ -235,6 +279,15 @@ def _auth(settings: Settings, data: Data, lifetime: Lifetime, clock: Clock) -> A
         passwords=passwords,
         audit=store.audit,
         replies=Replies(store, pepper=data.pepper, clock=clock),
+    )
+
+
+def _upload_limits(settings: Settings) -> Limits:
+    return Limits(
+        UploadPace(settings.upload_photos_max, settings.upload_bytes_max),
+        photo_bytes=settings.photo_bytes_max,
+        idle_s=settings.upload_idle_s,
+        age_s=settings.stream_age_max_s,
     )
 
 

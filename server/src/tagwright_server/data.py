@@ -10,15 +10,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tagwright_server.settings import Settings
+from tagwright_server.store.blobs import FolderBlobs
 from tagwright_server.store.pepper import read_pepper
 from tagwright_server.store.store import Store, open_store
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a server keeps: the open store, and the pepper that goes with it."""
+    """What a server keeps: the open store, the bytes of photos, and the pepper that goes with them."""
 
     store: Store
+    blobs: FolderBlobs
     pepper: bytes = field(repr=False)
 
 
@@ -31,7 +33,8 @@ def open_data(settings: Settings) -> Iterator[Data]:
         connections_max=settings.database_connections_max,
     )
     try:
-        yield Data(store, read_pepper(pepper_file(settings), store.facts))
+        blobs = FolderBlobs(blobs_folder(settings))
+        yield Data(store, blobs, read_pepper(pepper_file(settings), store.facts))
     finally:
         store.close()
 
@@ -42,6 +45,11 @@ def folder(settings: Settings) -> Path:
         return settings.data_folder.expanduser().absolute()
     home = os.environ.get("XDG_DATA_HOME") or ""  # relative ones are to be ignored (XDG Base Directory)
     return (Path(home) if os.path.isabs(home) else Path.home() / ".local" / "share") / "tagwright"
+
+
+def blobs_folder(settings: Settings) -> Path:
+    """Return where the bytes of photos are."""
+    return settings.photos_folder or folder(settings) / "photos"
 
 
 def database_url(settings: Settings) -> str:

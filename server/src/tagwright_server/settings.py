@@ -127,6 +127,23 @@ class Settings(BaseSettings):
         kind="COUNT",
     )
 
+    photos_folder: Path | None = _setting(
+        None,
+        "The folder of the photos that are kept, on a local disk; servers that share a database share it. "
+        "Default: photos in the data folder.",
+        group="Store",
+        kind="FOLDER",
+    )
+    account_photos_max: Annotated[int, Field(ge=1, le=1_000_000_000)] = _setting(
+        100_000, "Photos that an account keeps; administrators keep any number.", group="Store", kind="COUNT"
+    )
+    account_photo_bytes_max: _Bytes = _setting(
+        ByteSize(50 * 1024 * _MIB),
+        "Bytes of photos that an account keeps; administrators keep any number.",
+        group="Store",
+        kind="SIZE",
+    )
+
     pepper_file: Path | None = _setting(
         None,
         "The secret that password hashes need and the database does not hold; made at the first start. Servers that "
@@ -225,6 +242,25 @@ class Settings(BaseSettings):
     call_timeout_s: _Seconds = _setting(
         60.0,
         "Longest that a call may take, its upload included, whatever the caller's own deadline.",
+        group="Calls",
+        kind="SECONDS",
+    )
+
+    uploads_max: Annotated[int, Field(ge=1, le=256)] = _setting(
+        8, "UploadImages in progress at once; more are refused with OVERLOADED.", group="Calls", kind="COUNT"
+    )
+    upload_photos_max: Annotated[int, Field(ge=1, le=1024)] = _setting(
+        48, "Photos under way in one UploadImages.", group="Calls", kind="COUNT"
+    )
+    upload_bytes_max: _Bytes = _setting(
+        ByteSize(32 * _MIB), "Bytes of photos under way in one UploadImages, and one photo.", group="Calls", kind="SIZE"
+    )
+    upload_idle_s: _Seconds = _setting(
+        60.0, "An UploadImages in which nothing comes for this long is ended.", group="Calls", kind="SECONDS"
+    )
+    stream_age_max_s: _Seconds = _setting(
+        600.0,
+        "Longest that a photo's bytes may take to be read, and an UploadImages until it is asked to move on.",
         group="Calls",
         kind="SECONDS",
     )

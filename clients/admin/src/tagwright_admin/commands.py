@@ -1,6 +1,6 @@
-"""All commands by their names, and those about photos and models: options and exit codes.
+"""All commands by their names, and those that keep nothing, `tag` and `models`: options and exit codes.
 
-What the terminal shows is in `screen`, JSON in `jsonl`. The commands about accounts have files of their own.
+What the terminal shows is in `screen`, JSON in `jsonl`. The other commands have files of their own, by subject.
 """
 
 from __future__ import annotations
@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from tagwright_admin import audit, jsonl, keys, photos, screen, sign_in, users
+from tagwright_admin import (
+    audit,
+    export,
+    images,
+    import_tags,
+    jsonl,
+    keys,
+    mirflickr,
+    operations,
+    photos,
+    screen,
+    sign_in,
+    upload,
+    users,
+    vocabulary,
+)
 from tagwright_admin.connection import FAILED, INTERRUPTED, Json, Url, connected
 from tagwright_client import (
     ArgumentInvalid,
@@ -23,7 +38,7 @@ from tagwright_client import (
 )
 
 app = typer.Typer(
-    help="Tag photos with a Tagwright server.",
+    help="Tag photos with a Tagwright server, keep them there, and correct their tags.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -124,6 +139,19 @@ def models(
         print(jsonl.model(model, engine=served.engine), flush=True)
 
 
+app.command("upload")(upload.upload)
+app.command("import-mirflickr")(mirflickr.import_mirflickr)
+app.command("ls")(images.list_images)
+app.command("show")(images.show)
+app.command("review")(images.review)
+app.command("set")(images.change)
+app.command("get")(images.get)
+app.command("rm")(images.remove)
+app.add_typer(vocabulary.app, name="tags")
+app.command("export")(export.export)
+app.command("import")(import_tags.import_tags)
+app.command("retag")(operations.retag)
+app.add_typer(operations.app, name="operations")
 app.command("login")(sign_in.login)
 app.command("logout")(sign_in.logout)
 app.command("whoami")(sign_in.who_am_i)

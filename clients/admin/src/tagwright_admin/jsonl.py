@@ -13,11 +13,11 @@ _SCORE_DIGITS = 6  # what a 32-bit score carries; more would be noise of its con
 def photo(path: str, tags: PhotoTags | None, error: TagwrightError | None) -> str:
     """Return the line of one photo: its tags, or the error that it met."""
     if tags is None:
-        return line({"photo": path, "error": _error(error) if error is not None else {}})
+        return line({"photo": path, "error": error_object(error) if error is not None else {}})
     return line(
         {
             "photo": path,
-            "tags": [_tag(tag) for tag in tags.tags],
+            "tags": [tag_object(tag) for tag in tags.tags],
             "model_version": tags.model_version,
             "width": tags.width,
             "height": tags.height,
@@ -74,10 +74,11 @@ def line(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=True)
 
 
-def _tag(tag: Tag) -> dict[str, Any]:
+def tag_object(tag: Tag) -> dict[str, Any]:
+    """Return what is told of a tag of a photo; `score` is null where nothing has judged it."""
     shown: dict[str, Any] = {
         "name": tag.name,
-        "score": round(tag.score, _SCORE_DIGITS),
+        "score": round(tag.score, _SCORE_DIGITS) if tag.score is not None else None,
         "state": tag.state,
         "source": tag.source,
         "model_version": tag.model_version,
@@ -89,7 +90,8 @@ def _tag(tag: Tag) -> dict[str, Any]:
     return shown
 
 
-def _error(error: TagwrightError) -> dict[str, Any]:
+def error_object(error: TagwrightError) -> dict[str, Any]:
+    """Return what is told of an error."""
     shown: dict[str, Any] = {
         "reason": error.reason,
         "code": error.code,

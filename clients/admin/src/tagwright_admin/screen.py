@@ -62,7 +62,8 @@ def tag_table(tags: PhotoTags, *, evidence: bool = False) -> Table:
         table.add_column(style="dim")
     for tag in tags.tags:
         why = [Text("; ".join(safe(reason.text) for reason in tag.evidence))] if evidence else []
-        table.add_row(Text(f"  {safe(tag.name)}"), bar(tag.score), f"{tag.score:.2f}", *why)
+        judged = (bar(tag.score), f"{tag.score:.2f}") if tag.score is not None else ("", "")
+        table.add_row(Text(f"  {safe(tag.name)}"), *judged, *why)
     return table
 
 
@@ -95,6 +96,16 @@ def complain(text: str, *, path: str = "") -> None:
     """Print one line about what went wrong, on standard error."""
     line = Text(f"{safe(path)}: " if path else "", style="bold")
     Console(stderr=True, highlight=False).print(line.append(safe(text), style="not bold red"), soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Print one line that is no result and no complaint, on standard error."""
+    Console(stderr=True, highlight=False).print(Text(safe(text)), soft_wrap=True)
+
+
+def on_terminal() -> bool:
+    """Return whether somebody sees how things go on."""
+    return Console(stderr=True).is_terminal
 
 
 def explained(error: TagwrightError) -> str:

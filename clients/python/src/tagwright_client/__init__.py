@@ -42,7 +42,9 @@ from ._errors import (
     TagwrightError,
     TokenInvalid,
 )
+from ._image_values import Content, ContentInfo, Image, ImageFailure, ImageFilter, Operation, TagChange, TagEntry
 from ._photos import Photo
+from ._upload_values import UploadPhoto, UploadResult, UploadSource
 from ._values import Evidence, Model, ModelLabel, PhotoTags, ServedModels, Tag, TagManyResult, Timings
 from ._version import __version__
 
@@ -53,9 +55,14 @@ __all__ = [
     "Busy",
     "Client",
     "ClientClosed",
+    "Content",
+    "ContentInfo",
     "DeadlineExceeded",
     "Evidence",
     "FieldViolation",
+    "Image",
+    "ImageFailure",
+    "ImageFilter",
     "ImageRejected",
     "InternalError",
     "LastAdministrator",
@@ -67,6 +74,7 @@ __all__ = [
     "NameTaken",
     "NewApiKey",
     "NotFound",
+    "Operation",
     "Overloaded",
     "Photo",
     "PhotoTags",
@@ -79,10 +87,15 @@ __all__ = [
     "ServerUnreachable",
     "StorageFull",
     "Tag",
+    "TagChange",
+    "TagEntry",
     "TagManyResult",
     "TagwrightError",
     "Timings",
     "TokenInvalid",
+    "UploadPhoto",
+    "UploadResult",
+    "UploadSource",
     "User",
     "WhoAmI",
     "__version__",

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Protocol, TypeVar
 
 from tagwright.v1 import auth_service_pb2 as pb
-from tagwright.v1.auth_service_pb2_grpc import AuthServiceStub
 
 from . import _account_convert as convert
 from ._account_values import ApiKey, AuditEvent, Login, NewApiKey, User, WhoAmI
-from ._connection import Connection
 from ._errors import ArgumentInvalid, InternalError, TokenInvalid
+from ._part import CALL_TIMEOUT_S, Part, pages
 from ._token import checked
 
-CALL_TIMEOUT_S = 10.0
 PASSWORD_TIMEOUT_S = 30.0  # the server hashes one password at a time, and each takes it a good part of a second
 
-_Value = TypeVar("_Value")
 
-
-class _Page(Protocol):
-    next_page_token: str
-
-
-_Response = TypeVar("_Response", bound=_Page)
-
-
-class Accounts:
+class Accounts(Part):
     """What every client can do about accounts.
 
     Calls that change something take a `request_id`, a UUID4: with the same id the server does the same thing at most
@@ -36,10 +24,6 @@ class Accounts:
     `error.request_id`. Calls in which the server hashes a password wait while it is overloaded, as it asks, within
     `timeout_s`. Lists are read page by page as they are gone through, `timeout_s` for each page.
     """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._auth = AuthServiceStub(connection.channel)
 
     def login(self, username: str, password: str, *, timeout_s: float = PASSWORD_TIMEOUT_S) -> Login:
         """Sign in; later calls of this client carry the new session's token.
@@ -135,7 +119,7 @@ class Accounts:
             request = pb.ListUsersRequest(page_token=page_token)
             return self._connection.call(self._auth.ListUsers, request, timeout_s=timeout_s)
 
-        return _pages(page, lambda response: map(convert.user, response.users))
+        return pages(page, lambda response: map(convert.user, response.users))
 
     def update_user(
         self,
@@ -208,7 +192,7 @@ class Accounts:
             request = pb.ListApiKeysRequest(username=username, page_token=page_token)
             return self._connection.call(self._auth.ListApiKeys, request, timeout_s=timeout_s)
 
-        return _pages(page, lambda response: map(convert.api_key, response.api_keys))
+        return pages(page, lambda response: map(convert.api_key, response.api_keys))
 
     def revoke_api_key(self, id: str, *, request_id: str | None = None, timeout_s: float = CALL_TIMEOUT_S) -> ApiKey:
         """Make a key invalid from the next call on, for ever, and return it as it is now."""
@@ -245,14 +229,4 @@ class Accounts:
             request.page_token = page_token
             return self._connection.call(self._auth.ListAuditEvents, request, timeout_s=timeout_s)
 
-        return _pages(page, lambda response: map(convert.audit_event, response.events))
-
-
-def _pages(page: Callable[[str], _Response], values: Callable[[_Response], Iterable[_Value]]) -> Iterator[_Value]:
-    page_token = ""
-    while True:
-        response = page(page_token)
-        yield from values(response)
-        if not response.next_page_token:
-            return
-        page_token = response.next_page_token
+        return pages(page, lambda response: map(convert.audit_event, response.events))

@@ -20,9 +20,27 @@ DEFAULT_URL = "grpc://127.0.0.1:8470"
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024  # the contract's limit for TagImages, the largest message there is
 
 # What the proto calls idempotent, by itself or with the `request_id` that this client always sends; nothing else is
-# sent twice.
+# sent twice. UploadImages is resumed by the upload itself.
 _IDEMPOTENT = {
-    "tagwright.v1.TaggingService": ("TagImage", "TagImages", "ListModels"),
+    "tagwright.v1.TaggingService": (
+        "TagImage",
+        "TagImages",
+        "GetImage",
+        "ListImages",
+        "UpdateImage",
+        "DeleteImage",
+        "GetImageContent",
+        "ReviewTags",
+        "ListTags",
+        "RenameTag",
+        "MergeTags",
+        "SetTagRules",
+        "RetagImages",
+        "GetOperation",
+        "ListOperations",
+        "CancelOperation",
+        "ListModels",
+    ),
     "tagwright.v1.AuthService": (
         "WhoAmI",
         "ChangePassword",
@@ -109,6 +127,9 @@ def channel_options(address: Address) -> list[tuple[str, int | str]]:
         ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
         ("grpc.keepalive_time_ms", 30_000),  # the server allows a ping every 20 s
         ("grpc.keepalive_timeout_ms", 20_000),
+        # grpc's default lets two minutes pass between tries to connect: an upload would miss the server's return.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.enable_retries", 1),
         ("grpc.service_config", _service_config()),
         # A request is kept for a retry only if it fits; grpc's default of 256 KiB would never retry a real photo.

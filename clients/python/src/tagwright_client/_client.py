@@ -8,34 +8,35 @@ from collections.abc import Generator, Iterable
 from types import TracebackType
 
 from tagwright.v1 import tagging_service_pb2 as pb
-from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 
+from . import _account_convert as arguments
 from . import _convert, _photos
 from ._accounts import Accounts
 from ._cancellation import Cancellation
 from ._channel import parse_url
 from ._connection import Connection
+from ._image_convert import visibility as visibility_number
+from ._images import Images
+from ._operations import Operations
 from ._patience import patiently
 from ._photos import Photo
 from ._security import Security
 from ._tag_many import OnError, check, tag_many
 from ._token import TOKEN_VARIABLE, Token, checked
+from ._upload import Uploads
 from ._values import Model, PhotoTags, ServedModels, TagManyResult
+from ._vocabulary import Vocabulary
 
 TAG_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 10.0
 
 
-class Client(Accounts):
+class Client(Accounts, Images, Uploads, Vocabulary, Operations):
     """A connection to a Tagwright server; make one with `Client.connect()` and use it as a context manager.
 
     Safe to share between threads. Not to be carried over a fork: connect in the child process instead.
     Every method raises errors of this package's tree only (TagwrightError), and TypeError for a wrong type.
     """
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._stub = TaggingServiceStub(connection.channel)
 
     @classmethod
     def connect(
@@ -86,6 +87,13 @@ class Client(Accounts):
         model: str | None = None,
         include_embedding: bool = False,
         include_evidence: bool = False,
+        user_tags: Iterable[str] = (),
+        store: bool = False,
+        author: str = "",
+        visibility: str | None = None,
+        file_name: str | None = None,
+        use_embedded_tags: bool = False,
+        request_id: str | None = None,
         timeout_s: float = TAG_TIMEOUT_S,
     ) -> PhotoTags:
         """Return the tags of one photo: a path, the encoded bytes, or a file opened in binary mode.
@@ -93,6 +101,12 @@ class Client(Accounts):
         Without `min_score` (0 to 1; 0: every label) each label's own threshold decides; `target_precision=0.9` takes
         the thresholds fitted for "right nine times in ten" instead. `max_tags` keeps the best ones only; tags in
         `include_tags` come whatever their score, those in `exclude_tags` never. `model` is `name` or `name@version`.
+        `user_tags` are those that its owner gave it.
+
+        With `store` the server keeps the photo and its tags, seen by its owner alone or by all (`visibility`,
+        "PRIVATE" or "SHARED"), with its `author` and its `file_name` (without: that of the path), and with
+        `use_embedded_tags` the keywords in the photo itself as user tags. With `request_id`, a UUID4, it is done at
+        most once, as in the account calls.
         """
         options = _convert.options(
             min_score=min_score,
@@ -104,7 +118,17 @@ class Client(Accounts):
             include_embedding=include_embedding,
             include_evidence=include_evidence,
         )
-        request = pb.TagImageRequest(image=_photos.read(photo), options=options)
+        request = pb.TagImageRequest(
+            user_tags=arguments.texts("user_tags", user_tags),
+            options=options,
+            store=store,
+            author=arguments.text("author", author),
+            request_id=arguments.request_id(request_id) if store or request_id is not None else "",
+            visibility=visibility_number(visibility),
+            file_name=_file_name(photo, file_name, store=store),
+            use_embedded_tags=use_embedded_tags,
+        )
+        request.image = _photos.read(photo)  # last: what is wrong with the rest is said without reading it
         return self._tag_image(request, timeout_s=timeout_s)
 
     def tag_many(
@@ -121,6 +145,10 @@ class Client(Accounts):
         model: str | None = None,
         include_embedding: bool = False,
         include_evidence: bool = False,
+        store: bool = False,
+        author: str = "",
+        visibility: str | None = None,
+        use_embedded_tags: bool = False,
         timeout_s: float = TAG_TIMEOUT_S,
     ) -> Generator[TagManyResult, None, None]:
         """Tag many photos, `concurrency` at a time, and yield one result each in the photos' order.
@@ -128,7 +156,8 @@ class Client(Accounts):
         `photos` is read lazily, never more than 2 x `concurrency` ahead of what has been taken. With
         `on_error="raise"` the first photo that fails ends the iteration with its error; with "return" its result
         holds the error and the others go on. While the server is overloaded each photo waits as the server asks,
-        within its own `timeout_s`. Leaving the loop early cancels what is under way. Options are those of `tag`.
+        within its own `timeout_s`. Leaving the loop early cancels what is under way. Options are those of `tag`. To
+        have a great many kept, `upload` is the better way: it sends nothing that the server has.
         """
         check(concurrency=concurrency, on_error=on_error)
         options = _convert.options(
@@ -142,8 +171,21 @@ class Client(Accounts):
             include_evidence=include_evidence,
         )
 
+        asked = pb.TagImageRequest(
+            options=options,
+            store=store,
+            author=arguments.text("author", author),
+            visibility=visibility_number(visibility),
+            use_embedded_tags=use_embedded_tags,
+        )
+
         def tag_one(photo: Photo, cancellation: Cancellation) -> PhotoTags:
-            request = pb.TagImageRequest(image=_photos.read(photo), options=options)
+            request = pb.TagImageRequest()
+            request.CopyFrom(asked)
+            request.image = _photos.read(photo)
+            if store:
+                request.request_id = arguments.request_id(None)
+                request.file_name = _photos.file_name(photo)
 
             def attempt(left_s: float) -> PhotoTags:
                 return self._tag_image(request, timeout_s=left_s, cancellation=cancellation)
@@ -189,7 +231,7 @@ class Client(Accounts):
         self, request: pb.TagImageRequest, *, timeout_s: float, cancellation: Cancellation | None = None
     ) -> PhotoTags:
         started = time.perf_counter()
-        with self._connection.our_errors():
+        with self._connection.our_errors(request_id=request.request_id or None):
             if cancellation is None:
                 response, call = self._stub.TagImage.with_call(request, timeout=timeout_s)
             else:  # a future can be cancelled, and costs a hand-over between threads
@@ -199,3 +241,9 @@ class Client(Accounts):
         total_ms = (time.perf_counter() - started) * 1000
         timings = _convert.timings(call.trailing_metadata() or (), total_ms=total_ms)
         return _convert.photo_tags(response.tags, timings=timings)
+
+
+def _file_name(photo: Photo, given: str | None, *, store: bool) -> str:
+    if given is not None:
+        return arguments.text("file_name", given)
+    return _photos.file_name(photo) if store else ""

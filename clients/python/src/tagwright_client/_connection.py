@@ -67,6 +67,11 @@ class Connection:
                 raise self._closed_error(err.request_id) from err
             raise
 
+    def pause(self, seconds: float) -> None:
+        """Wait between two calls; closing the client ends it with ClientClosed."""
+        if not self._cancellation.pause(seconds):
+            raise self._closed_error(None)
+
     def close(self) -> None:
         """End the connection and every call under way; calling it again does nothing."""
         self.closed = True

@@ -1,4 +1,4 @@
-"""Between protobuf messages and this client's values; the only module that knows both."""
+"""Between protobuf messages and this client's values: photos, tags and models; `_image_convert.py` has what is kept."""
 
 from __future__ import annotations
 
@@ -44,13 +44,28 @@ def options(
 def photo_tags(message: tag_pb2.ImageTags, *, timings: values.Timings = _NO_TIMINGS) -> values.PhotoTags:
     """Return the tags of one photo."""
     return values.PhotoTags(
-        tags=tuple(_tag(tag) for tag in message.tags),
+        tags=tuple(tag(each) for each in message.tags),
         model_version=message.model_version,
         width=message.image.width,
         height=message.image.height,
         format=message.image.format,
         embedding=tuple(message.embedding),
         timings=timings,
+        image_id=message.image_id or None,
+        existing=message.existing,
+        near_duplicate_ids=tuple(message.near_duplicate_ids),
+    )
+
+
+def tag(message: tag_pb2.Tag) -> values.Tag:
+    """Return one tag of one photo."""
+    return values.Tag(
+        name=message.name,
+        score=message.score if message.HasField("score") else None,
+        state=enum_name(tag_pb2.TagState.Name, message.state, "TAG_STATE_"),
+        source=enum_name(tag_pb2.TagSource.Name, message.source, "TAG_SOURCE_"),
+        model_version=message.model_version,
+        evidence=tuple(_evidence(evidence) for evidence in message.evidence),
     )
 
 
@@ -69,6 +84,7 @@ def timings(trailing: Iterable[tuple[str, str | bytes]], *, total_ms: float) -> 
         queue_ms=milliseconds("queue"),
         inference_ms=milliseconds("inference"),
         total_ms=total_ms,
+        store_ms=milliseconds("store"),
     )
 
 
@@ -90,20 +106,17 @@ def model(message: model_pb2.Model) -> values.Model:
     )
 
 
-def _tag(message: tag_pb2.Tag) -> values.Tag:
-    return values.Tag(
-        name=message.name,
-        score=message.score,
-        state=_enum_name(tag_pb2.TagState.Name, message.state, "TAG_STATE_"),
-        source=_enum_name(tag_pb2.TagSource.Name, message.source, "TAG_SOURCE_"),
-        model_version=message.model_version,
-        evidence=tuple(_evidence(evidence) for evidence in message.evidence),
-    )
+def enum_name(name_of: Callable[[_Number], str], number: _Number, prefix: str) -> str:
+    """Return an enum's word without its prefix, or its number where this client does not know it."""
+    try:
+        return name_of(number).removeprefix(prefix)
+    except ValueError:  # a newer server's word
+        return str(number)
 
 
 def _evidence(message: tag_pb2.Evidence) -> values.Evidence:
     return values.Evidence(
-        kind=_enum_name(tag_pb2.EvidenceKind.Name, message.kind, "EVIDENCE_KIND_"),
+        kind=enum_name(tag_pb2.EvidenceKind.Name, message.kind, "EVIDENCE_KIND_"),
         text=message.text,
         value=message.value,
         threshold=message.threshold if message.HasField("threshold") else None,
@@ -121,10 +134,3 @@ def _label(message: model_pb2.ModelLabel) -> values.ModelLabel:
         },
         average_precision=message.average_precision,
     )
-
-
-def _enum_name(name_of: Callable[[_Number], str], number: _Number, prefix: str) -> str:
-    try:
-        return name_of(number).removeprefix(prefix)
-    except ValueError:  # a newer server's word
-        return str(number)

@@ -29,8 +29,15 @@ def read(photo: Photo) -> bytes:
     else:
         raise TypeError(f"a photo is a path, bytes or a binary file, not {type(photo).__name__}")
     if len(data) > PHOTO_LIMIT_BYTES:
-        raise _too_large(f"more than {PHOTO_LIMIT_BYTES}")
+        raise too_large(f"more than {PHOTO_LIMIT_BYTES}")
     return data
+
+
+def file_name(photo: object) -> str:
+    """Return the name of a path's file, for people; empty where the photo is no path. What is no Unicode is `?`."""
+    if not isinstance(photo, (str, os.PathLike)):
+        return ""
+    return os.path.basename(os.fsdecode(photo)).encode(errors="replace").decode()
 
 
 def _read_path(path: str | os.PathLike[str]) -> bytes:
@@ -38,7 +45,7 @@ def _read_path(path: str | os.PathLike[str]) -> bytes:
         with open(path, "rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
             if size_bytes > PHOTO_LIMIT_BYTES:
-                raise _too_large(str(size_bytes))
+                raise too_large(str(size_bytes))
             return file.read(PHOTO_LIMIT_BYTES + 1)  # a file may grow, and a pipe has no size
     except (OSError, ValueError) as err:  # ValueError: a NUL in the name
         raise PhotoUnreadable(f"cannot read the photo: {getattr(err, 'strerror', None) or err}") from err
@@ -54,7 +61,8 @@ def _read_file(file: BinaryIO) -> bytes:
     return data
 
 
-def _too_large(actual: str) -> ImageRejected:
+def too_large(actual: str) -> ImageRejected:
+    """Return the error of a photo that no message could hold."""
     return ImageRejected(
         f"the photo is larger than a message can be ({PHOTO_LIMIT_BYTES} bytes); nothing was sent",
         metadata={"limit": "bytes", "allowed": str(PHOTO_LIMIT_BYTES), "actual": actual},

@@ -26,12 +26,13 @@ class Evidence:
 class Tag:
     """One tag of one photo.
 
-    `score` is the calibrated probability, 0 to 1, that the tag is right. `state` is SUGGESTED, CONFIRMED or REJECTED;
-    `source` is USER, MODEL, REFINEMENT or IMPORT.
+    `score` is the calibrated probability, 0 to 1, that the tag is right; None where nothing has judged it, as with a
+    tag that a person typed and the model does not know. `state` is SUGGESTED, CONFIRMED or REJECTED; `source` is USER,
+    MODEL, REFINEMENT or IMPORT.
     """
 
     name: str
-    score: float
+    score: float | None
     state: str
     source: str
     model_version: str
@@ -42,22 +43,26 @@ class Tag:
 class Timings:
     """Where the time of one call went, in milliseconds; None for what the server did not tell.
 
-    `decode_ms`, `queue_ms` (waiting for a free worker and for the model) and `inference_ms` are the server's own;
-    `total_ms` is what this client saw, from sending the photo to having its tags.
+    `decode_ms`, `queue_ms` (waiting for a free worker and for the model), `inference_ms` and `store_ms` are the
+    server's own; `total_ms` is what this client saw, from sending the photo to having its tags.
     """
 
     decode_ms: float | None
     queue_ms: float | None
     inference_ms: float | None
     total_ms: float
+    store_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoTags:
-    """The tags of one photo, best score first.
+    """The tags of one photo, best score first, those without a score last.
 
     `width` and `height` are in pixels as people see the photo (orientation applied), `format` is JPEG, PNG or WEBP.
     `embedding` is empty unless it was asked for; it has length one (L2). `model_version` is `name@version`.
+
+    `image_id` is the id under which the photo is kept, None where it is not; `existing` says that this account had
+    stored it before. `near_duplicate_ids` are photos that look the same to the eye, told where it is newly stored.
     """
 
     tags: tuple[Tag, ...]
@@ -67,6 +72,9 @@ class PhotoTags:
     format: str
     embedding: tuple[float, ...]
     timings: Timings
+    image_id: str | None = None
+    existing: bool = False
+    near_duplicate_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -541,7 +541,7 @@ class GetImageContentResponse(google.protobuf.message.Message):
     """The bytes."""
     @property
     def info(self) -> tagwright.v1.image_pb2.ContentInfo:
-        """What the bytes are; in the first piece only."""
+        """What the bytes are; in the first answer, which has no bytes."""
 
     def __init__(
         self,
@@ -1004,14 +1004,18 @@ class CancelOperationRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Its id."""
+    request_id: builtins.str
+    """A UUID4, see AuthService."""
     def __init__(
         self,
         *,
         id: builtins.str = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "request_id", b"request_id"]) -> None: ...
 
 Global___CancelOperationRequest: typing_extensions.TypeAlias = CancelOperationRequest
 

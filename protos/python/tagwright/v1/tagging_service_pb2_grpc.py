@@ -212,7 +212,7 @@ class TaggingServiceServicer(object):
     def UpdateImage(self, request, context):
         """UpdateImage changes who else sees a photo, and who took it. Owner and administrators.
 
-        Errors: NOT_FOUND, ARGUMENT_INVALID, BUSY, STORAGE_FULL.
+        Errors: NOT_FOUND, SCOPE_MISSING (a shared photo of somebody else), ARGUMENT_INVALID, BUSY, STORAGE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,14 +222,14 @@ class TaggingServiceServicer(object):
         """DeleteImage removes a photo with its tags, for good. Owner and administrators. Its bytes go when no other account
         has the same photo.
 
-        Errors: NOT_FOUND, BUSY.
+        Errors: NOT_FOUND, SCOPE_MISSING, BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetImageContent(self, request, context):
-        """GetImageContent returns the bytes of a photo, in pieces of at most 64 KiB, the first of them with `info`.
+        """GetImageContent returns the bytes of a photo: `info` first, then the bytes in pieces of at most 64 KiB.
 
         Idempotent. Errors: NOT_FOUND, OVERLOADED.
         """
@@ -241,8 +241,8 @@ class TaggingServiceServicer(object):
         """ReviewTags records what a person says about the tags of a photo. Such a decision outlives every later run of a
         model: a rejected tag never comes back by itself. Owner and administrators.
 
-        Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), ARGUMENT_INVALID, BUSY,
-        STORAGE_FULL.
+        Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), SCOPE_MISSING, ARGUMENT_INVALID,
+        BUSY, STORAGE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -523,18 +523,18 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
     UpdateImage: _TaggingServiceUpdateImageType
     """UpdateImage changes who else sees a photo, and who took it. Owner and administrators.
 
-    Errors: NOT_FOUND, ARGUMENT_INVALID, BUSY, STORAGE_FULL.
+    Errors: NOT_FOUND, SCOPE_MISSING (a shared photo of somebody else), ARGUMENT_INVALID, BUSY, STORAGE_FULL.
     """
 
     DeleteImage: _TaggingServiceDeleteImageType
     """DeleteImage removes a photo with its tags, for good. Owner and administrators. Its bytes go when no other account
     has the same photo.
 
-    Errors: NOT_FOUND, BUSY.
+    Errors: NOT_FOUND, SCOPE_MISSING, BUSY.
     """
 
     GetImageContent: _TaggingServiceGetImageContentType
-    """GetImageContent returns the bytes of a photo, in pieces of at most 64 KiB, the first of them with `info`.
+    """GetImageContent returns the bytes of a photo: `info` first, then the bytes in pieces of at most 64 KiB.
 
     Idempotent. Errors: NOT_FOUND, OVERLOADED.
     """
@@ -543,8 +543,8 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
     """ReviewTags records what a person says about the tags of a photo. Such a decision outlives every later run of a
     model: a rejected tag never comes back by itself. Owner and administrators.
 
-    Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), ARGUMENT_INVALID, BUSY,
-    STORAGE_FULL.
+    Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), SCOPE_MISSING, ARGUMENT_INVALID,
+    BUSY, STORAGE_FULL.
     """
 
     ListTags: _TaggingServiceListTagsType
@@ -767,7 +767,7 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[tagwright.v1.tagging_service_pb2.UpdateImageResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.UpdateImageResponse]]:
         """UpdateImage changes who else sees a photo, and who took it. Owner and administrators.
 
-        Errors: NOT_FOUND, ARGUMENT_INVALID, BUSY, STORAGE_FULL.
+        Errors: NOT_FOUND, SCOPE_MISSING (a shared photo of somebody else), ARGUMENT_INVALID, BUSY, STORAGE_FULL.
         """
 
     @abc.abstractmethod
@@ -779,7 +779,7 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
         """DeleteImage removes a photo with its tags, for good. Owner and administrators. Its bytes go when no other account
         has the same photo.
 
-        Errors: NOT_FOUND, BUSY.
+        Errors: NOT_FOUND, SCOPE_MISSING, BUSY.
         """
 
     @abc.abstractmethod
@@ -788,7 +788,7 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
         request: tagwright.v1.tagging_service_pb2.GetImageContentRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[tagwright.v1.tagging_service_pb2.GetImageContentResponse], collections.abc.AsyncIterator[tagwright.v1.tagging_service_pb2.GetImageContentResponse]]:
-        """GetImageContent returns the bytes of a photo, in pieces of at most 64 KiB, the first of them with `info`.
+        """GetImageContent returns the bytes of a photo: `info` first, then the bytes in pieces of at most 64 KiB.
 
         Idempotent. Errors: NOT_FOUND, OVERLOADED.
         """
@@ -802,8 +802,8 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
         """ReviewTags records what a person says about the tags of a photo. Such a decision outlives every later run of a
         model: a rejected tag never comes back by itself. Owner and administrators.
 
-        Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), ARGUMENT_INVALID, BUSY,
-        STORAGE_FULL.
+        Errors: NOT_FOUND (no such photo; or `confirm` names a tag that it does not have), SCOPE_MISSING, ARGUMENT_INVALID,
+        BUSY, STORAGE_FULL.
         """
 
     @abc.abstractmethod

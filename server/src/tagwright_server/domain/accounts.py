@@ -40,6 +40,11 @@ class Accounts:
             raise NotFound(f"there is no account {quoted(username)}")
         return account
 
+    def id_of(self, username: str) -> str | None:
+        """Return the id of the account of that name."""
+        account = self._store.accounts.find(username)
+        return account.id if account is not None else None
+
     def page(self, *, after: str | None, limit: int) -> Sequence[Account]:
         """Return at most `limit` accounts in the order of their names, those after the name `after`."""
         return self._store.accounts.page(after=after, limit=limit)

@@ -10,7 +10,9 @@ from tagwright_server.clock import Clock
 from tagwright_server.domain.replies import KEPT_FOR
 from tagwright_server.domain.throttle import FORGOTTEN_AFTER
 from tagwright_server.errors import ComeBack
+from tagwright_server.store.blobs import Blobs
 from tagwright_server.store.store import Store
+from tagwright_server.store.sweeping import sweep
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +22,9 @@ _EVERY_S = 3600.0
 class Housekeeping:
     """A thread that sweeps."""
 
-    def __init__(self, store: Store, *, audit_kept_for: timedelta, clock: Clock) -> None:
+    def __init__(self, store: Store, blobs: Blobs, *, audit_kept_for: timedelta, clock: Clock) -> None:
         self._store = store
+        self._blobs = blobs
         self._audit_kept_for = audit_kept_for
         self._clock = clock
         self._stop = threading.Event()
@@ -47,6 +50,14 @@ class Housekeeping:
             self._store.audit.prune(before=now - self._audit_kept_for)
         except ComeBack as err:
             log.warning("housekeeping is left for the next time: %s", err)
+        self.sweep_photos()
+
+    def sweep_photos(self) -> None:
+        """Remove the bytes that no photo uses; also to be called where there are some."""
+        try:
+            sweep(self._store, self._blobs)
+        except ComeBack as err:
+            log.warning("bytes that no photo uses are left for the next time: %s", err)
 
     def _run(self) -> None:
         while True:

@@ -6,9 +6,10 @@ caller who has hung up or whose time has run out: that is looked at before each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -17,11 +18,33 @@ from numpy.typing import NDArray
 from tagwright_server.clock import Clock
 from tagwright_server.domain.capacity import Capacity
 from tagwright_server.domain.deadline import Deadline
+from tagwright_server.domain.decisions import Seen, given, tagged
 from tagwright_server.domain.models import Models, full_name
-from tagwright_server.domain.tags import Tag, TaggingOptions, check_options, choose_tags
+from tagwright_server.domain.tags import Evidence, Tag, TaggingOptions, check_options, choose_tags
 from tagwright_server.errors import ArgumentInvalid, DeadlineExceeded, ImageRejected, NotFound, Overloaded
 from tagwright_server.inference.backend import Backend
 from tagwright_server.inference.bundle import Bundle
+from tagwright_server.store.image_records import ImageTag, TagSource
+
+
+class Kept(Protocol):
+    """What is to be kept of a photo: its pixels encoded anew, upright and without metadata, and what the metadata said.
+
+    `perceptual_hash` has 64 bits, of which photos that look the same differ in few.
+    """
+
+    @property
+    def data(self) -> bytes: ...  # noqa: D102  (said above)
+    @property
+    def width(self) -> int: ...  # noqa: D102  (said above)
+    @property
+    def height(self) -> int: ...  # noqa: D102  (said above)
+    @property
+    def perceptual_hash(self) -> int: ...  # noqa: D102  (said above)
+    @property
+    def captured(self) -> datetime | None: ...  # noqa: D102  (said above)
+    @property
+    def keywords(self) -> tuple[str, ...]: ...  # noqa: D102  (said above)
 
 
 class Photo(Protocol):
@@ -35,6 +58,8 @@ class Photo(Protocol):
     def height(self) -> int: ...  # noqa: D102  (said above)
     @property
     def format(self) -> str: ...  # noqa: D102  (said above)
+    @property
+    def kept(self) -> Kept | None: ...  # noqa: D102  (only where it was asked for)
 
 
 class Decoded(Protocol):
@@ -58,32 +83,73 @@ class DecodeJob(Protocol):
         ...
 
 
+class Thumbnail(Protocol):
+    """A small JPEG."""
+
+    @property
+    def data(self) -> bytes: ...  # noqa: D102  (said above)
+
+
 class Decoder(Protocol):
     """Where photos are decoded, away from this process."""
 
-    def submit(self, data: bytes, model: Bundle) -> DecodeJob:
-        """Begin to decode `data` into what `model` looks at; raises ImageRejected or Overloaded."""
+    def submit(self, data: bytes, model: Bundle, *, keep: bool = False) -> DecodeJob:
+        """Begin to decode `data` into what `model` looks at, and with `keep` into what is kept.
+
+        Raises ImageRejected or Overloaded.
+        """
+        ...
+
+    def thumbnail(self, data: bytes, *, timeout_s: float) -> Thumbnail:
+        """Make a small picture of what is kept of a photo; raises Overloaded and DeadlineExceeded."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoRequest:
-    """One encoded photo and what is wanted of it."""
+    """One encoded photo and what is wanted of it; with `keep`, all that is needed to keep it as well."""
 
     image: bytes
     options: TaggingOptions
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a model saw: float32 [labels] calibrated scores, float32 [D] embedding; `kept` where it was asked for."""
+
+    model: Bundle
+    scores: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    kept: Kept | None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTags:
-    """What is known of one photo; `embedding` is float32 [D], where it was asked for."""
+    """What is known of one photo: the tags that were asked for, and the whole `look` behind them."""
 
     tags: tuple[Tag, ...]
     model_version: str
     width: int
     height: int
     format: str
-    embedding: NDArray[np.float32] | None = None
+    look: Look
+    include_embedding: bool = False
+
+    def evidence(self, name: str) -> tuple[Evidence, ...]:
+        """Return what a tag rests on, where that was asked for."""
+        return next((tag.evidence for tag in self.tags if tag.name == name), ())
+
+    def asked_for(self) -> tuple[ImageTag, ...]:
+        """Return the labels that the request names and whose scores are not enough."""
+        unreached = {tag.name for tag in self.tags if not tag.reached}
+        return tuple(tag for tag in self.with_given(()) if tag.name in unreached)
+
+    def with_given(self, names: Sequence[str]) -> tuple[ImageTag, ...]:
+        """Return the tags that were asked for as those of a photo that nobody keeps, and those that its owner gives."""
+        scores = dict(zip((label.name for label in self.look.model.labels), self.look.scores.tolist(), strict=True))
+        saw = Seen(self.model_version, scores, [tag.name for tag in self.tags])
+        return given(tagged((), saw).tags, names, source=TagSource.USER, seen=saw).tags
 
 
 PhotoError = ImageRejected | ArgumentInvalid | NotFound  # what fails one photo of many
@@ -96,6 +162,7 @@ class Timings:
     decode_s: float = 0.0
     queue_s: float = 0.0
     inference_s: float = 0.0
+    store_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +183,12 @@ class Tagger:
         self._photos = photos
         self._clock = clock
 
+    def check(self, options: TaggingOptions) -> Bundle:
+        """Return the model that these options mean; raises NotFound and ArgumentInvalid for what makes no sense."""
+        model = self._models.find(options.model)
+        check_options(model, options)
+        return model
+
     def tag(self, request: PhotoRequest, deadline: Deadline) -> tuple[ImageTags, Timings]:
         """Tag one photo; raises any of the domain errors."""
         tagged = self.tag_many([request], deadline)
@@ -130,24 +203,21 @@ class Tagger:
         Raises only what concerns all of them: Overloaded, ModelUnavailable, DeadlineExceeded, CallerGone.
         """
         with self._photos.hold(len(requests)):
-            return _Batch(requests, self._models).run(self._decoder, self._backend, deadline, self._clock)
+            return _Batch(requests, self.check).run(self._decoder, self._backend, deadline, self._clock)
 
 
 class _Batch:
     """The photos of one call on their way; an error takes a photo out of what is still to do."""
 
-    def __init__(self, requests: Sequence[PhotoRequest], models: Models) -> None:
+    def __init__(self, requests: Sequence[PhotoRequest], check: Callable[[TaggingOptions], Bundle]) -> None:
         self._requests = requests
         self._results: dict[int, ImageTags | PhotoError] = {}
         self._chosen: dict[int, Bundle] = {}
         for index, request in enumerate(requests):
             try:
-                model = models.find(request.options.model)
-                check_options(model, request.options)
+                self._chosen[index] = check(request.options)
             except (ArgumentInvalid, NotFound) as err:
                 self._results[index] = err
-            else:
-                self._chosen[index] = model
 
     def run(self, decoder: Decoder, backend: Backend, deadline: Deadline, clock: Clock) -> Tagged:
         deadline.check("the photo was decoded")
@@ -165,7 +235,8 @@ class _Batch:
         try:
             for index, model in self._chosen.items():
                 with self._alone(index):
-                    jobs[index] = job = decoder.submit(self._requests[index].image, model)
+                    request = self._requests[index]
+                    jobs[index] = job = decoder.submit(request.image, model, keep=request.keep)
                     deadline.when_gone(job.cancel)
             for index, job in jobs.items():
                 with self._alone(index):
@@ -216,5 +287,6 @@ class _Batch:
             width=photo.width,
             height=photo.height,
             format=photo.format,
-            embedding=embedding if options.include_embedding else None,
+            look=Look(model, scores, embedding, photo.kept),
+            include_embedding=options.include_embedding,
         )

@@ -41,11 +41,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag of one photo; `score` is the calibrated probability that it is right."""
+    """One label of one photo; `score` is the calibrated probability that it is right.
+
+    `reached` is whether that is enough; a label that the request names comes along without.
+    """
 
     name: str
     score: float
     evidence: tuple[Evidence, ...] = ()
+    reached: bool = True
 
 
 def check_options(model: Bundle, options: TaggingOptions) -> None:
@@ -92,7 +96,12 @@ def choose_tags(model: Bundle, scores: NDArray[np.float32], options: TaggingOpti
     if options.max_tags and len(found) > options.max_tags:
         found = sorted(found)[: options.max_tags]
     return tuple(
-        Tag(name, -score, (_evidence(-score, float(thresholds[index]), options),) if options.include_evidence else ())
+        Tag(
+            name,
+            -score,
+            (_evidence(-score, float(thresholds[index]), options),) if options.include_evidence else (),
+            reached=bool(reached[index]),
+        )
         for _, score, name, index in sorted(found, key=lambda entry: entry[1:])
     )
 

@@ -5,22 +5,27 @@ person that names the limit and leaks nothing of the library or the machine. Siz
 any pixel is decoded; only the first picture of a file is; what follows it in the file is ignored.
 Must never: look at a file's name or at what the caller says the format is; go on with half a photo.
 
-Colour profiles are not applied: the training photos' were not either.
+Colour profiles are not applied to the square: the training photos' were not either. What is kept of the photo, where
+that is asked for, changes nothing of the square.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from tagwright_server.errors import ImageRejected
+from tagwright_server.images.keep import Kept, Original, upright
+from tagwright_server.images.metadata import orientation
 from tagwright_server.images.preprocess import Preprocessing, square
 
 if TYPE_CHECKING:  # the worker processes decode without numpy: they start in half the time and stay small
@@ -78,15 +83,24 @@ class DecodeLimits:
     pixels: int = 32_000_000  # 128 MB decoded, at Pillow's four bytes a pixel
     side: int = 16_384
 
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept of a photo may be so long: encoded in a hurry, it may be longer than what came."""
+        return 2 * self.size_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedPhoto:
-    """A photo ready for the network: `pixels` is uint8 [size, size, 3] RGB; `width`, `height` as a person sees it."""
+    """A photo ready for the network: `pixels` is uint8 [size, size, 3] RGB; `width`, `height` as a person sees it.
+
+    `kept` is there where it was asked for.
+    """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     format: str
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,40 +111,65 @@ class Picture:
     width: int
     height: int
     format: str
+    kept: Kept | None = None
 
 
-def decode(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits) -> DecodedPhoto:
+def decode(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits, *, keep: bool = False) -> DecodedPhoto:
     """Decode in this process; raises ImageRejected. A server decodes in `worker.DecodePool`, which can be killed."""
     import numpy as np  # see above
 
-    picture = read(data, preprocessing, limits)
-    return DecodedPhoto(np.array(picture.square), picture.width, picture.height, picture.format)
+    picture = read(data, preprocessing, limits, keep=keep)
+    return DecodedPhoto(np.array(picture.square), picture.width, picture.height, picture.format, picture.kept)
 
 
-def read(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits) -> Picture:
-    """Decode, cut, scale and turn upright; raises ImageRejected."""
+def read(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits, *, keep: bool = False) -> Picture:
+    """Decode, cut, scale and turn upright; with `keep` also encode what is kept. Raises ImageRejected."""
     check_size(data, limits)
-    kind = _kind(data)
-    try:
-        photo = _open(data, kind, limits)
+    kind = kind_of(data)
+    with boundary(data, kind):
+        photo = open_photo(data, kind, limits)
         width, height = photo.size
-        if kind == "JPEG":  # only the JPEG library can decode at a fraction of the size
-            side = math.ceil(preprocessing.size * DRAFT_MARGIN)
-            photo.draft(None, (side, side))
+        draft(photo, math.ceil(preprocessing.size * DRAFT_MARGIN))
         photo.load()
-        orientation = _orientation(photo)
-        upright = square(photo, preprocessing)
-        if orientation in _TURN:  # cheaper here than on the whole photo, and the same: the cut is centred
-            upright = upright.transpose(_TURN[orientation])
+        turned = orientation(photo)
+        turn, on_its_side = _TURN.get(turned), turned in _ON_ITS_SIDE
+        seen = square(photo, preprocessing)
+        if turn is not None:  # cheaper here than on the whole photo, and the same: the cut is centred
+            seen = seen.transpose(turn)
+        kept = None
+        if keep:
+            if photo.size != (width, height):  # again, whole: the square must not depend on what else is wanted
+                photo = open_photo(data, kind, limits)
+                photo.load()
+            original = Original.of(photo, data, kind, on_its_side=on_its_side)
+            pixels = upright(photo, turn)
+            del photo  # a WebP's reader holds the picture three times more
+            kept = original.keep(pixels)
+            if len(kept.data) > limits.kept_bytes:
+                claim = f"Encoded anew, the photo has {len(kept.data):,} bytes"
+                raise _over("bytes", claim, limits.kept_bytes, len(kept.data))
+    if on_its_side:
+        width, height = height, width
+    return Picture(seen, width, height, kind, kept)
+
+
+@contextmanager
+def boundary(data: bytes, kind: str) -> Iterator[None]:
+    """Raise nothing but ImageRejected over what is done to the photo in here."""
+    try:
+        yield
     except ImageRejected:
         raise
     except MemoryError as err:
         raise ImageRejected("This photo takes more memory to decode than is allowed.", limit="memory") from err
     except Exception as err:  # the decode boundary: Pillow raises whatever it likes
         raise _damaged(data, kind, err) from err
-    if orientation in _ON_ITS_SIDE:
-        width, height = height, width
-    return Picture(upright, width, height, kind)
+
+
+def draft(photo: ImageFile.ImageFile, side: int) -> None:
+    """Have a JPEG decoded at a fraction of its size that leaves `side` pixels: only its library can do that."""
+    if isinstance(photo, JpegImageFile):
+        photo.draft(None, (side, side))
 
 
 def check_size(data: bytes, limits: DecodeLimits) -> None:
@@ -141,7 +180,8 @@ def check_size(data: bytes, limits: DecodeLimits) -> None:
         raise _over("bytes", f"The photo has {len(data):,} bytes", limits.size_bytes, len(data))
 
 
-def _kind(data: bytes) -> str:
+def kind_of(data: bytes) -> str:
+    """Name the format, from the bytes it begins with; raises ImageRejected unless it is one that is accepted."""
     kind = next((kind for at, magic, kind in _SIGNATURES if data[at : at + len(magic)] == magic), "")
     if kind in _READERS:
         return kind
@@ -151,7 +191,8 @@ def _kind(data: bytes) -> str:
     raise ImageRejected(f"{what}; send {ACCEPTED}.", limit="format", allowed=ACCEPTED, actual=kind)
 
 
-def _open(data: bytes, kind: str, limits: DecodeLimits) -> ImageFile.ImageFile:
+def open_photo(data: bytes, kind: str, limits: DecodeLimits) -> ImageFile.ImageFile:
+    """Read the head of a photo, and refuse one that is too large before its pixels are decoded."""
     if kind == "WEBP" and (canvas := _webp_canvas(data)):  # its reader sets the canvas aside as it opens
         _check_pixels(*canvas, limits)
     photo = _READERS[kind](BytesIO(data))
@@ -180,13 +221,6 @@ def _webp_canvas(data: bytes) -> tuple[int, int] | None:
     if chunk == b"VP8 ":
         return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
     return None
-
-
-def _orientation(photo: Image.Image) -> int:
-    try:
-        return int(photo.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken EXIF is common and harmless: the photo itself decoded
-        return 1
 
 
 def _over(limit: str, claim: str, allowed: int, actual: int) -> ImageRejected:

@@ -64,20 +64,29 @@ def square(photo: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     width, height = photo.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    scaled = _resizable(photo).resize(
+    scaled = resizable(photo).resize(
         (preprocessing.size, preprocessing.size),
         FILTERS[preprocessing.filter],
         box=(left, top, left + side, top + side),
     )
-    return _on_white(scaled)
+    return on_white(scaled)
 
 
-def _resizable(photo: Image.Image) -> Image.Image:
+def resizable(photo: Image.Image) -> Image.Image:
+    """Give the photo in a mode that Pillow scales well: L, LA, RGB or RGBA."""
     if photo.mode.startswith("I"):  # 16 bits a sample: Pillow's own conversion clips instead of scaling
         return _eight_bits(photo)
     if photo.has_transparency_data:  # an alpha band, or a colour or palette entry declared transparent
         return photo if photo.mode in _RESIZABLE else photo.convert("RGBA")
     return photo if photo.mode in _RESIZABLE else photo.convert("RGB")
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """Lay what is transparent on white; RGB."""
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
 def _eight_bits(photo: Image.Image) -> Image.Image:
@@ -90,10 +99,3 @@ def _eight_bits(photo: Image.Image) -> Image.Image:
     below = samples.point(lambda sample: sample * -1 + clear).convert("L")  # both are 0 for that grey alone
     alpha = ImageChops.lighter(above, below).point([0] + [255] * 255)
     return Image.merge("LA", (grey, alpha))
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

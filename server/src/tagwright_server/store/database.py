@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
@@ -116,13 +116,33 @@ class Database:
         self.need_transaction()
         return self._run(lambda queries: int(query.execute(queries)))
 
-    def lookup(self, query: Any) -> Callable[[object], Row | None]:
-        """Compile a SELECT with one parameter, once, for where every call passes: building costs more than running."""
-        sql, [_] = self._engine.queries.get_sql_context().sql(query).query()
+    def change_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run an INSERT, UPDATE or DELETE for each row of values, and return how many rows were changed.
+
+        It is written out, with ? for each value: where every photo passes, building costs more than running. Call
+        inside transaction().
+        """
+        self.need_transaction()
+        if not rows:
+            return 0
+
+        def change(queries: peewee.Database) -> int:
+            cursor = queries.cursor()
+            cursor.executemany(sql.replace("?", queries.param), rows)
+            return int(cursor.rowcount)
+
+        return self._run(change)
+
+    def lookup(self, query: Any) -> Callable[..., Row | None]:
+        """Compile a SELECT of one row, once, for where every call passes: building costs more than running.
+
+        What is returned takes its parameters, as the driver does.
+        """
+        sql, _ = self._engine.queries.get_sql_context().sql(query).query()
         converters = [column.python_value for column in query.selected_columns]
 
-        def look_up(parameter: object) -> Row | None:
-            rows: list[Row] = self._run(lambda queries: queries.execute_sql(sql, (parameter,)).fetchall())
+        def look_up(*parameters: object) -> Row | None:
+            rows: list[Row] = self._run(lambda queries: queries.execute_sql(sql, parameters).fetchall())
             if not rows:
                 return None
             return tuple(convert(value) for convert, value in zip(converters, rows[0], strict=True))

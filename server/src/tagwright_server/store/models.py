@@ -143,4 +143,156 @@ class FactRow(_Row):
         table_name = "fact"
 
 
-TABLES: tuple[type[peewee.Model], ...] = (AccountRow, SessionRow, ApiKeyRow, AuditRow, ReplyRow, FailuresRow, FactRow)
+class ModelRow(_Row):
+    """The name of a model, `name@version`, so that rows that name one are small."""
+
+    number = peewee.BigAutoField()
+    name = peewee.TextField(unique=True)
+
+    class Meta:
+        table_name = "model"
+
+
+class ContentRow(_Row):
+    """The bytes of photos. `perceptual_hash` is signed here; the bands are its quarters, the lowest first."""
+
+    number = peewee.BigAutoField()
+    sha256 = peewee.BlobField(unique=True)
+    size_bytes = peewee.BigIntegerField()
+    format = peewee.TextField()
+    width = peewee.IntegerField()
+    height = peewee.IntegerField()
+    perceptual_hash = peewee.BigIntegerField(index=True)
+    band_0 = peewee.IntegerField()
+    band_1 = peewee.IntegerField()
+    band_2 = peewee.IntegerField()
+    band_3 = peewee.IntegerField()
+
+    class Meta:
+        table_name = "content"
+        indexes = tuple(((f"band_{i}", "perceptual_hash"), False) for i in range(4))
+
+
+class EmbeddingRow(_Row):
+    """What a model made of a content: float16, little-endian."""
+
+    content = peewee.ForeignKeyField(ContentRow, on_delete="CASCADE", index=False)
+    model = peewee.ForeignKeyField(ModelRow, index=False)
+    vector = peewee.BlobField()
+
+    class Meta:
+        table_name = "embedding"
+        primary_key = peewee.CompositeKey("content", "model")
+
+
+class ImageRow(_Row):
+    """A photo. Numbers are never used twice."""
+
+    number = peewee.BigAutoField()
+    id = peewee.TextField(unique=True)
+    account = peewee.ForeignKeyField(AccountRow, on_delete="CASCADE", index=False)
+    source_sha256 = peewee.BlobField()
+    content = peewee.ForeignKeyField(ContentRow)
+    visibility = peewee.TextField()
+    created = TimeField(index=True)
+    updated = TimeField()
+    captured = TimeField(null=True)
+    model = peewee.ForeignKeyField(ModelRow, index=False)
+    author = peewee.TextField()
+    file_name = peewee.TextField()
+
+    class Meta:
+        table_name = "image"
+        indexes = (
+            (("source_sha256", "account"), True),
+            (("account", "number"), False),
+            (("visibility", "number"), False),
+            (("model", "number"), False),
+        )
+
+
+class TagRow(_Row):
+    """A name of a tag, ordered by code point. An alias has neither photos nor parents nor aliases of its own."""
+
+    number = peewee.BigAutoField()
+    name = peewee.TextField(unique=True)
+    alias_of = peewee.ForeignKeyField("self", null=True, column_name="alias_of")
+
+    class Meta:
+        table_name = "tag"
+
+
+class TagParentRow(_Row):
+    """A tag that holds wherever another one does."""
+
+    tag = peewee.ForeignKeyField(TagRow, index=False)
+    parent = peewee.ForeignKeyField(TagRow)
+
+    class Meta:
+        table_name = "tag_parent"
+        primary_key = peewee.CompositeKey("tag", "parent")
+
+
+class ImageTagRow(_Row):
+    """A tag of a photo; `state` and `source` by the numbers of tags.py. There are very many of these rows."""
+
+    image = peewee.ForeignKeyField(ImageRow, on_delete="CASCADE", index=False)
+    tag = peewee.ForeignKeyField(TagRow, index=False)
+    state = peewee.SmallIntegerField()
+    source = peewee.SmallIntegerField()
+    score = peewee.DoubleField(null=True)
+    model = peewee.ForeignKeyField(ModelRow, null=True, index=False)
+    position = peewee.SmallIntegerField(null=True)
+
+    class Meta:
+        table_name = "image_tag"
+        primary_key = peewee.CompositeKey("image", "tag")
+        indexes = ((("tag", "state", "image"), False),)
+
+
+class UsageRow(_Row):
+    """What an account keeps; changed together with its photos."""
+
+    account = peewee.ForeignKeyField(AccountRow, on_delete="CASCADE", primary_key=True)
+    photos = peewee.BigIntegerField()
+    size_bytes = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "usage"
+
+
+class OperationRow(_Row):
+    """An operation; it outlives its account. `image_filter`, `changes` and `failures` are JSON, in ASCII."""
+
+    id = peewee.TextField(primary_key=True)
+    state = peewee.TextField()
+    account_id = peewee.TextField()
+    username = peewee.TextField()
+    created = TimeField()
+    updated = TimeField()
+    ended = TimeField(null=True)
+    image_filter = peewee.TextField()
+    filter_text = peewee.BlobField()
+    model_version = peewee.TextField()
+    validate_only = peewee.BooleanField()
+    total = peewee.BigIntegerField()
+    last = peewee.BigIntegerField()
+    cursor = peewee.BigIntegerField()
+    done = peewee.BigIntegerField()
+    failed = peewee.BigIntegerField()
+    cancelling = peewee.BooleanField()
+    error_reason = peewee.TextField()
+    error_text = peewee.TextField()
+    changes = peewee.TextField()
+    failures = peewee.TextField()
+    holder = peewee.TextField()  # who works on it; "" is nobody
+    lease_until = TimeField(null=True)
+
+    class Meta:
+        table_name = "operation"
+        indexes = ((("created", "id"), False), (("state", "created", "id"), False))
+
+
+_ACCOUNTS = (AccountRow, SessionRow, ApiKeyRow, AuditRow, ReplyRow, FailuresRow, FactRow)
+_PHOTOS = (ModelRow, ContentRow, EmbeddingRow, ImageRow, TagRow, TagParentRow, ImageTagRow, UsageRow, OperationRow)
+TABLES: tuple[type[peewee.Model], ...] = _ACCOUNTS + _PHOTOS  # each behind those that it refers to

@@ -11,9 +11,12 @@ from tagwright_server.store.audit import Audit
 from tagwright_server.store.database import Database
 from tagwright_server.store.facts import Facts
 from tagwright_server.store.failures import FailedLogins
+from tagwright_server.store.images import Images
 from tagwright_server.store.migrate import migrate
+from tagwright_server.store.operations import Operations
 from tagwright_server.store.replies import Replies
 from tagwright_server.store.sessions import Sessions
+from tagwright_server.store.tags import Tags
 
 
 class Store:
@@ -28,6 +31,9 @@ class Store:
         self.replies = Replies(database)
         self.failures = FailedLogins(database)
         self.facts = Facts(database)
+        self.images = Images(database)
+        self.tags = Tags(database)
+        self.operations = Operations(database)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything inside happens, for ever, or nothing of it does."""

@@ -12,6 +12,7 @@ _SIGNED_IN = Rule(Needs.TOKEN)
 _PERSON = Rule(Needs.SESSION)
 _ADMIN = Rule(scope=Scope.ADMIN)
 _READS_TAGS = Rule(scope=Scope.TAGGING_READ)
+_WRITES_TAGS = Rule(scope=Scope.TAGGING_WRITE)
 
 RULES: Mapping[str, Rule] = {
     "/tagwright.v1.AuthService/Login": _ANYONE,
@@ -27,7 +28,24 @@ RULES: Mapping[str, Rule] = {
     "/tagwright.v1.AuthService/ListApiKeys": _SIGNED_IN,
     "/tagwright.v1.AuthService/RevokeApiKey": _SIGNED_IN,
     "/tagwright.v1.AuthService/ListAuditEvents": _ADMIN,
-    "/tagwright.v1.TaggingService/TagImage": _READS_TAGS,
-    "/tagwright.v1.TaggingService/TagImages": _READS_TAGS,
+    "/tagwright.v1.TaggingService/TagImage": _READS_TAGS,  # to keep the photo as well: TO_KEEP
+    "/tagwright.v1.TaggingService/TagImages": _READS_TAGS,  # the same
+    "/tagwright.v1.TaggingService/UploadImages": _WRITES_TAGS,
+    "/tagwright.v1.TaggingService/GetImage": _READS_TAGS,
+    "/tagwright.v1.TaggingService/ListImages": _READS_TAGS,
+    "/tagwright.v1.TaggingService/UpdateImage": _WRITES_TAGS,
+    "/tagwright.v1.TaggingService/DeleteImage": _WRITES_TAGS,
+    "/tagwright.v1.TaggingService/GetImageContent": _READS_TAGS,
+    "/tagwright.v1.TaggingService/ReviewTags": _WRITES_TAGS,
+    "/tagwright.v1.TaggingService/ListTags": _READS_TAGS,
+    "/tagwright.v1.TaggingService/RenameTag": _ADMIN,
+    "/tagwright.v1.TaggingService/MergeTags": _ADMIN,
+    "/tagwright.v1.TaggingService/SetTagRules": _ADMIN,
+    "/tagwright.v1.TaggingService/RetagImages": _ADMIN,
+    "/tagwright.v1.TaggingService/GetOperation": _ADMIN,
+    "/tagwright.v1.TaggingService/ListOperations": _ADMIN,
+    "/tagwright.v1.TaggingService/CancelOperation": _ADMIN,
     "/tagwright.v1.TaggingService/ListModels": _READS_TAGS,
 }
+
+TO_KEEP = _WRITES_TAGS

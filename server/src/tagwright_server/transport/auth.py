@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
 
 import grpc
 
@@ -21,8 +19,9 @@ from tagwright_server.store.audit import Audit
 from tagwright_server.store.records import Account, ApiKey, AuditEvent, Role
 from tagwright_server.transport import call
 from tagwright_server.transport import convert_accounts as convert
+from tagwright_server.transport.moments import from_time, moment
 from tagwright_server.transport.once import answer_once, nothing
-from tagwright_server.transport.paging import no_such_page, page_after, to_number
+from tagwright_server.transport.paging import page_after, to_moment_and_id, to_number
 from tagwright_server.transport.peer import throttle_group
 
 
@@ -52,7 +51,7 @@ class AuthService(AuthServiceServicer):
         )
         response = pb.LoginResponse(
             access_token=made.token,
-            expire_time=convert.from_time(made.session.expires),
+            expire_time=from_time(made.session.expires),
             user=convert.user(made.account),
         )
         response.idle_timeout.FromTimedelta(self._parts.sign_in.lifetime.idle)
@@ -71,7 +70,7 @@ class AuthService(AuthServiceServicer):
             user=convert.user(caller.account),
             role=convert.from_role(caller.account.role),
             scopes=sorted(scope.value for scope in caller.scopes),
-            expire_time=convert.from_time(token.expires if token is not None else None),
+            expire_time=from_time(token.expires if token is not None else None),
             api_key=convert.api_key(caller.api_key) if caller.api_key is not None else None,
         )
 
@@ -164,7 +163,7 @@ class AuthService(AuthServiceServicer):
 
     def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: grpc.ServicerContext) -> pb.CreateApiKeyResponse:
         """Make a key."""
-        expires = _moment(request, "expire_time")
+        expires = moment(request, "expire_time")
 
         def work(_: None, caller: Caller) -> pb.CreateApiKeyResponse:
             made = self._parts.api_keys.create(request.name, request.scopes, expires=expires, by=caller)
@@ -177,7 +176,7 @@ class AuthService(AuthServiceServicer):
         caller = call.current().caller
 
         def following(after: str | None, limit: int) -> Sequence[ApiKey]:
-            before = _key_place(after) if after is not None else None
+            before = to_moment_and_id(after) if after is not None else None
             return self._parts.api_keys.page(request.username, before=before, limit=limit, by=caller)
 
         keys, token = page_after(
@@ -201,7 +200,7 @@ class AuthService(AuthServiceServicer):
         self, request: pb.ListAuditEventsRequest, context: grpc.ServicerContext
     ) -> pb.ListAuditEventsResponse:
         """List the audit log, the latest first."""
-        start, end = _moment(request, "start_time"), _moment(request, "end_time")
+        start, end = moment(request, "start_time"), moment(request, "end_time")
 
         def following(after: str | None, limit: int) -> Sequence[AuditEvent]:
             return self._parts.audit.page(
@@ -225,18 +224,3 @@ class AuthService(AuthServiceServicer):
     def _hashed(self, password: str, *, username: str) -> str:
         check_new(password, username=username, field="password")
         return self._parts.passwords.in_turn(lambda: self._parts.passwords.hash(password), call.current().deadline)
-
-
-def _moment(request: Any, field: str) -> datetime | None:
-    return convert.to_time(getattr(request, field), field=field) if request.HasField(field) else None
-
-
-def _key_place(place: str) -> tuple[datetime, str]:
-    created, _, key_id = place.partition(" ")
-    try:
-        moment = datetime.fromisoformat(created).astimezone(timezone.utc)
-    except (ValueError, OverflowError) as err:
-        raise no_such_page() from err
-    if not key_id.isalnum():
-        raise no_such_page()
-    return moment, key_id

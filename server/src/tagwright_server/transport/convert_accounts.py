@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tagwright.v1 import api_key_pb2, audit_pb2, user_pb2
 from tagwright_server.errors import ArgumentInvalid
 from tagwright_server.store.records import Account, ApiKey, AuditEvent, Role
+from tagwright_server.transport.moments import from_time
 
 _ROLES: Mapping[Role, user_pb2.Role.ValueType] = {Role.USER: user_pb2.ROLE_USER, Role.ADMIN: user_pb2.ROLE_ADMIN}
 
@@ -25,23 +23,6 @@ def to_role(said: user_pb2.Role.ValueType) -> Role:
 def from_role(role: Role) -> user_pb2.Role.ValueType:
     """Write a role."""
     return _ROLES[role]
-
-
-def to_time(said: Timestamp, *, field: str) -> datetime:
-    """Read a moment, in UTC. Raises ArgumentInvalid."""
-    try:
-        return said.ToDatetime(tzinfo=timezone.utc)
-    except (ValueError, OverflowError) as err:
-        raise ArgumentInvalid("is no moment between the years 1 and 9999", field=field) from err
-
-
-def from_time(moment: datetime | None) -> Timestamp | None:
-    """Write a moment; None where there is none."""
-    if moment is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
 
 
 def user(account: Account) -> user_pb2.User:

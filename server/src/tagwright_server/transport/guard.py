@@ -10,6 +10,9 @@ For that, our unary methods are registered as methods that read a stream of one 
 once, and the message is received, measured and parsed here instead of inside grpc (which answers bytes it cannot parse
 with INTERNAL, has one size limit for all methods, and reads a refused call's message to its end). Callers see no
 difference.
+
+Methods that answer with a stream, or read one, get no longer than `stream_timeout_s`; those that read one have places
+of their own, `uploads_max`, so that uploads cannot take those of all other calls.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NoReturn
 
@@ -44,9 +47,13 @@ log = logging.getLogger(__name__)
 _OURS = "/tagwright."
 _HEALTH = "/grpc.health."
 _REFLECTION = "/grpc.reflection."
-_CHECKS: Mapping[str, Callable[[bytes, wire.SizeLimits], None]] = {
+_Parse = Callable[[bytes], Any]
+_Check = Callable[[bytes, wire.SizeLimits], None]
+_Answer = Callable[[Iterator[bytes], grpc.ServicerContext], Any]
+_CHECKS: Mapping[str, _Check] = {
     "/tagwright.v1.TaggingService/TagImage": wire.check_photo,
     "/tagwright.v1.TaggingService/TagImages": wire.check_photos,
+    "/tagwright.v1.TaggingService/UploadImages": wire.check_upload,
 }
 
 
@@ -63,6 +70,8 @@ class Guard(grpc.ServerInterceptor):
         message_bytes: Capacity,
         sizes: wire.SizeLimits,
         call_timeout_s: float,
+        uploads: Capacity,
+        stream_timeout_s: float,
         clock: Clock,
         health: HealthCalls,
         reflection: ReflectionCalls,
@@ -74,10 +83,12 @@ class Guard(grpc.ServerInterceptor):
         self._message_bytes = message_bytes
         self._sizes = sizes
         self._call_timeout_s = call_timeout_s
+        self._uploads = uploads
+        self._stream_timeout_s = stream_timeout_s
         self._clock = clock
         self._health = health
         self._reflection = reflection
-        self._receiving: dict[Deadline, grpc.ServicerContext] = {}
+        self._watched: dict[Deadline, grpc.ServicerContext] = {}
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def intercept_service(
@@ -95,11 +106,11 @@ class Guard(grpc.ServerInterceptor):
         return self._wrapped[method]
 
     def cancel_overdue(self) -> None:
-        """Cut off the calls whose message has not come in time; to be called about once a second.
+        """Cut off the calls whose message has not come in time, or whose answer is not read; call about once a second.
 
         Callers with a deadline of their own are cut off by grpc. This is for the others.
         """
-        for deadline, context in tuple(self._receiving.items()):
+        for deadline, context in tuple(self._watched.items()):
             if not deadline.remaining_s():
                 context.cancel()
 
@@ -110,22 +121,21 @@ class Guard(grpc.ServerInterceptor):
             return self._reflection.wrap(handler)
         if not method.startswith(_OURS):
             return handler
-        if handler.request_streaming or handler.response_streaming:
-            raise NotImplementedError(f"{method}: streams need a guard of their own")
-        check = _CHECKS.get(method, wire.check_small)
-        parse, method_of_service = handler.request_deserializer, handler.unary_unary
-        assert parse is not None and method_of_service is not None  # noqa: S101, PT018  (it is unary; for mypy)
+        parse, check = handler.request_deserializer, _CHECKS.get(method, wire.check_small)
+        assert parse is not None  # noqa: S101  (ours all have one; for mypy)
+        if handler.request_streaming:
+            answers = self._from_stream(method, handler.stream_stream, parse, check)
+        elif handler.response_streaming:
+            answers = self._to_stream(method, handler.unary_stream, parse, check)
+        else:
+            guarded = self._guarded(method, self._unary(method, handler.unary_unary, parse, check))
+            return grpc.stream_unary_rpc_method_handler(guarded, None, handler.response_serializer)
+        guarded = self._guarded_stream(method, answers)
+        return grpc.stream_stream_rpc_method_handler(guarded, None, handler.response_serializer)
 
+    def _unary(self, method: str, method_of_service: Any, parse: _Parse, check: _Check) -> _Answer:
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-            with self._capacity.hold(), ExitStack() as stack:
-                peer, caller = self._gate.admit(method, context)
-                deadline = message_by = Deadline(min(context.time_remaining(), self._call_timeout_s), self._clock)
-                if caller is None:
-                    stack.enter_context(self._strangers.hold(throttle_group(peer)))
-                    message_by = Deadline(self._stranger_message_s, self._clock)
-                call = Call(deadline, peer, caller, readmit=partial(self._gate.readmit, method))
-                if not context.add_callback(call.deadline.hang_up):
-                    raise CallerGone
+            with self._begun(method, context, self._capacity, self._call_timeout_s) as (call, message_by):
                 message = self._receive(messages, context, message_by)
                 check(message, self._sizes)  # first: what is too large for ever must not be told to come back
                 with self._message_bytes.hold(len(message)):
@@ -137,35 +147,100 @@ class Guard(grpc.ServerInterceptor):
                     context.set_trailing_metadata(calls.trailing_metadata(call))
                     return response
 
-        def guarded(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-            begun_s = self._clock.monotonic_s()
-            try:
-                response = answer(messages, context)
-            except TagwrightError as err:
-                self._log_call(method, err.reason, begun_s)
-                _abort(context, to_status(err))
-            except CallerGone:
-                self._log_call(method, "caller gone", begun_s)
-                context.abort(grpc.StatusCode.CANCELLED, "the call was cancelled")
-            except Exception:
-                error_id = secrets.token_hex(6)
-                log.exception("error %s in %s", error_id, method)
-                _abort(context, internal(error_id))
-            self._log_call(method, "ok", begun_s)
-            return response
+        return answer
 
-        return grpc.stream_unary_rpc_method_handler(guarded, None, handler.response_serializer)
+    def _to_stream(self, method: str, method_of_service: Any, parse: _Parse, check: _Check) -> _Answer:
+        def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._begun(method, context, self._capacity, self._stream_timeout_s) as (call, message_by):
+                message_by = Deadline(min(message_by.remaining_s(), self._call_timeout_s), self._clock)
+                message = self._receive(messages, context, message_by)
+                check(message, self._sizes)
+                calls.begin(call)
+                with self._watching(call.deadline, context):  # nobody may have to wait for one who does not read
+                    yield from method_of_service(_parsed(message, parse), context)
+
+        return answers
+
+    def _from_stream(self, method: str, method_of_service: Any, parse: _Parse, check: _Check) -> _Answer:
+        def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            def requests() -> Iterator[Any]:
+                try:
+                    for message in messages:
+                        check(message, self._sizes)
+                        yield _parsed(message, parse)
+                except grpc.RpcError as err:
+                    raise CallerGone from err
+
+            with self._begun(method, context, self._uploads, self._stream_timeout_s) as (call, _):
+                calls.begin(call)
+                with self._watching(call.deadline, context):
+                    yield from method_of_service(requests(), context)
+
+        return answers
+
+    @contextmanager
+    def _begun(
+        self, method: str, context: grpc.ServicerContext, capacity: Capacity, timeout_s: float
+    ) -> Iterator[tuple[Call, Deadline]]:
+        """Give a call its place, if it may be made; also until when its message has to be there."""
+        with capacity.hold(), ExitStack() as stack:
+            peer, caller = self._gate.admit(method, context)
+            deadline = message_by = Deadline(min(context.time_remaining(), timeout_s), self._clock)
+            if caller is None:
+                stack.enter_context(self._strangers.hold(throttle_group(peer)))
+                message_by = Deadline(self._stranger_message_s, self._clock)
+            call = Call(deadline, peer, caller, readmit=partial(self._gate.readmit, method))
+            if not context.add_callback(call.deadline.hang_up):
+                raise CallerGone
+            yield call, message_by
+
+    def _guarded(self, method: str, answer: _Answer) -> _Answer:
+        def guarded(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+            with self._errors(method, context):
+                return answer(messages, context)
+
+        return guarded
+
+    def _guarded_stream(self, method: str, answers: _Answer) -> _Answer:
+        def guarded(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._errors(method, context):
+                yield from answers(messages, context)
+
+        return guarded
+
+    @contextmanager
+    def _errors(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
+        begun_s = self._clock.monotonic_s()
+        try:
+            yield
+        except TagwrightError as err:
+            self._log_call(method, err.reason, begun_s)
+            _abort(context, to_status(err))
+        except CallerGone:
+            self._log_call(method, "caller gone", begun_s)
+            context.abort(grpc.StatusCode.CANCELLED, "the call was cancelled")
+        except Exception:
+            error_id = secrets.token_hex(6)
+            log.exception("error %s in %s", error_id, method)
+            _abort(context, internal(error_id))
+        self._log_call(method, "ok", begun_s)
 
     def _receive(self, messages: Iterator[bytes], context: grpc.ServicerContext, deadline: Deadline) -> bytes:
-        self._receiving[deadline] = context
         try:
-            return next(messages)
+            with self._watching(deadline, context):
+                return next(messages)
         except grpc.RpcError as err:
             raise CallerGone from err
         except StopIteration as err:
             raise wire.malformed() from err
+
+    @contextmanager
+    def _watching(self, deadline: Deadline, context: grpc.ServicerContext) -> Iterator[None]:
+        self._watched[deadline] = context
+        try:
+            yield
         finally:
-            del self._receiving[deadline]
+            del self._watched[deadline]
 
     def _log_call(self, method: str, outcome: str, begun_s: float) -> None:
         if log.isEnabledFor(logging.DEBUG):

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from typing import TypeVar
 
 from tagwright_server.errors import ArgumentInvalid
@@ -59,6 +60,18 @@ def to_number(place: str) -> int:
     if not (place.isascii() and place.isdigit() and len(place) < 19):  # forged: the mark is no secret
         raise no_such_page()
     return int(place)
+
+
+def to_moment_and_id(place: str) -> tuple[datetime, str]:
+    """Read a place that is a moment and an id. Raises ArgumentInvalid."""
+    made, _, id = place.partition(" ")
+    try:
+        moment = datetime.fromisoformat(made).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as err:
+        raise no_such_page() from err
+    if not id.isalnum():
+        raise no_such_page()
+    return moment, id
 
 
 def no_such_page() -> ArgumentInvalid:

@@ -61,10 +61,12 @@ class Server:
         gate: Gate,
         ready: Mapping[str, Callable[[], bool]],
         on_change: Callable[[str, bool], None],
+        on_stop: Callable[[], None],
         clock: Clock,
         tls: Tls | None = None,
     ) -> None:
         self._settings = settings
+        self._on_stop = on_stop  # what goes on for long is asked to end
         self._health_threads = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._health_calls = HealthCalls(self._health_threads)
         self._reflection_threads = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
@@ -76,12 +78,16 @@ class Server:
             message_bytes=Capacity(settings.request_bytes_in_progress_max, "bytes of requests"),
             sizes=SizeLimits(settings.photo_bytes_max, settings.request_overhead_bytes_max),
             call_timeout_s=settings.call_timeout_s,
+            uploads=Capacity(settings.uploads_max, "uploads"),
+            stream_timeout_s=settings.stream_age_max_s + settings.call_timeout_s,
             clock=clock,
             health=self._health_calls,
             reflection=ReflectionCalls(self._reflection_threads),
         )
         self._grpc = grpc.server(
-            ThreadPoolExecutor(settings.calls_max + _REFUSING_THREADS, thread_name_prefix="call"),
+            ThreadPoolExecutor(
+                settings.calls_max + settings.uploads_max + _REFUSING_THREADS, thread_name_prefix="call"
+            ),
             interceptors=[guard],
             options=_options(settings),
             maximum_concurrent_rpcs=_MOST_CALLS,
@@ -105,6 +111,7 @@ class Server:
     def stop(self) -> None:
         """Say NOT_SERVING, then refuse new calls, give those in progress `stop_drain_s`, and end."""
         self._health.say_goodbye()
+        self._on_stop()
         time.sleep(self._settings.stop_notice_s)
         stopped = self._grpc.stop(self._settings.stop_drain_s)
         self._health_calls.end_watching()

@@ -58,6 +58,13 @@ def to_status(error: TagwrightError, *, field_prefix: str = "") -> Status:
     return _status(code, text, error.reason, error.metadata, details)
 
 
+def of_reason(reason: str, text: str) -> Status:
+    """Return the status of an expected error of which only reason and text are left."""
+    kinds = (kind for kind in CODES if kind.reason == reason)
+    code = next((CODES[kind] for kind in kinds), grpc.StatusCode.INTERNAL)
+    return _status(code, text, reason, {}, [])
+
+
 def internal(error_id: str) -> Status:
     """Return the status of a fault of ours; `error_id` finds it in the log."""
     text = f"Something went wrong in the server. Error id: {error_id}"

@@ -1,55 +1,144 @@
-"""TaggingService: each method converts in, calls one function of the domain, converts out."""
+"""TaggingService: each method converts in, calls one function of the domain, converts out.
+
+The calls about photos that are kept, tags by themselves and work in the background have files of their own.
+"""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceServicer
-from tagwright_server.clock import Clock
-from tagwright_server.domain.models import Models, full_name
-from tagwright_server.domain.tagging import Tagger
-from tagwright_server.inference.backend import Backend
+from tagwright_server.domain import access
+from tagwright_server.domain.access import Caller
+from tagwright_server.domain.keeping import Candidate, KeptPhoto, Submission, candidate, check_said
+from tagwright_server.domain.models import full_name
+from tagwright_server.domain.tag_names import tag_names
+from tagwright_server.domain.tagging import ImageTags, PhotoError, Timings
+from tagwright_server.errors import TagwrightError
+from tagwright_server.store.image_records import Visibility
 from tagwright_server.transport import call, convert
+from tagwright_server.transport import convert_images as convert_image
+from tagwright_server.transport.access import TO_KEEP
+from tagwright_server.transport.images import ImageCalls
+from tagwright_server.transport.once import answer_once
+from tagwright_server.transport.operations import OperationCalls
 from tagwright_server.transport.paging import page
+from tagwright_server.transport.parts import TaggingParts
+from tagwright_server.transport.uploads import UploadCalls
+from tagwright_server.transport.vocabulary import VocabularyCalls
 
 
-class TaggingService(TaggingServiceServicer):
+class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, TaggingServiceServicer):
     """Photos to tags, over gRPC. Errors are raised as domain errors; the guard makes statuses of them."""
 
-    def __init__(self, *, tagger: Tagger, models: Models, backend: Backend, clock: Clock) -> None:
-        self._tagger = tagger
-        self._models = models
-        self._backend = backend
-        self._clock = clock
-        self._started_s = clock.monotonic_s()
+    def __init__(self, parts: TaggingParts) -> None:
+        self._parts = parts
+        self._started_s = parts.clock.monotonic_s()
 
     def TagImage(self, request: pb.TagImageRequest, context: grpc.ServicerContext) -> pb.TagImageResponse:
-        """Tag one photo."""
+        """Tag one photo, and keep it where that is wanted."""
         now = call.current()
-        found, now.timings = self._tagger.tag(convert.photo_request(request), now.deadline)
-        return pb.TagImageResponse(tags=convert.image_tags(found))
+        said = _submission(request)
+        if request.store:
+            access.check(TO_KEEP, now.caller)
+            return self._keep(request, said, lambda: self._look(request))
+        return pb.TagImageResponse(tags=convert.image_tags(self._look(request), said.user_tags))
 
     def TagImages(self, request: pb.TagImagesRequest, context: grpc.ServicerContext) -> pb.TagImagesResponse:
         """Tag several photos; a bad one fails alone."""
         now = call.current()
-        tagged = self._tagger.tag_many([convert.photo_request(one) for one in request.requests], now.deadline)
+        if any(one.store for one in request.requests):
+            access.check(TO_KEEP, now.caller)
+        answers: dict[int, pb.TagImageResponse | TagwrightError] = {}
+        said: dict[int, Submission] = {}
+        for index, one in enumerate(request.requests):
+            try:
+                said[index] = _submission(one)
+            except TagwrightError as err:
+                answers[index] = err
+        tagged = self._parts.tagger.tag_many(
+            [convert.photo_request(request.requests[index]) for index in said], now.deadline
+        )
         now.timings = tagged.timings
-        return pb.TagImagesResponse(results=convert.results(tagged.results))
+        for index, found in zip(said, tagged.results, strict=True):
+            try:
+                answers[index] = self._answer(request.requests[index], said[index], found)
+            except TagwrightError as err:
+                answers[index] = err
+        return pb.TagImagesResponse(results=[convert.result(index, answers[index]) for index in sorted(answers)])
 
     def ListModels(self, request: pb.ListModelsRequest, context: grpc.ServicerContext) -> pb.ListModelsResponse:
         """List the served models, the default one first."""
-        models = self._models.ordered
+        models = self._parts.models
         shown, next_page_token = page(
-            models,
+            models.ordered,
             page_size=request.page_size,
             page_token=request.page_token,
-            bound_to="ListModels " + " ".join(map(full_name, models)),
+            bound_to="ListModels " + " ".join(map(full_name, models.ordered)),
         )
         response = pb.ListModelsResponse(
-            models=[convert.model(model, is_default=model is self._models.default) for model in shown],
+            models=[convert.model(model, is_default=model is models.default) for model in shown],
             next_page_token=next_page_token,
-            engine=self._backend.engine,
+            engine=self._parts.backend.engine,
         )
-        response.uptime.FromNanoseconds(int((self._clock.monotonic_s() - self._started_s) * 1e9))
+        response.uptime.FromNanoseconds(int((self._parts.clock.monotonic_s() - self._started_s) * 1e9))
         return response
+
+    def _look(self, request: pb.TagImageRequest) -> ImageTags:
+        now = call.current()
+        found, now.timings = self._parts.tagger.tag(convert.photo_request(request), now.deadline)
+        return found
+
+    def _answer(
+        self, request: pb.TagImageRequest, said: Submission, found: ImageTags | PhotoError
+    ) -> pb.TagImageResponse:
+        if not isinstance(found, ImageTags):
+            raise found
+        if request.store:
+            return self._keep(request, said, lambda: found)
+        return pb.TagImageResponse(tags=convert.image_tags(found, said.user_tags))
+
+    def _keep(
+        self, request: pb.TagImageRequest, said: Submission, look: Callable[[], ImageTags]
+    ) -> pb.TagImageResponse:
+        now, clock = call.current(), self._parts.clock
+        looked_s = clock.monotonic_s()
+
+        def prepare() -> Candidate:
+            nonlocal looked_s
+            photo = candidate(said, look())
+            looked_s = clock.monotonic_s()
+            keeping.put([photo], account_id=now.caller.account.id)
+            return photo
+
+        def work(photo: Candidate, caller: Caller) -> pb.TagImageResponse:
+            access.check(TO_KEEP, caller)
+            [kept] = keeping.commit([photo], caller)
+            if not isinstance(kept, KeptPhoto):
+                raise kept
+            near = self._parts.keeper.with_near(kept, caller)
+            embedding = request.options.include_embedding
+            return pb.TagImageResponse(tags=convert.kept_tags(near, photo.looked, include_embedding=embedding))
+
+        with self._parts.keeper.keeping() as keeping:
+            response = answer_once(self._parts.replies, request, pb.TagImageResponse, prepare=prepare, work=work)
+        spent = now.timings or Timings()
+        now.timings = replace(spent, store_s=spent.store_s + clock.monotonic_s() - looked_s)
+        return response
+
+
+def _submission(request: pb.TagImageRequest) -> Submission:
+    check_said(author=request.author, file_name=request.file_name)
+    return Submission(
+        hashlib.sha256(request.image).digest(),
+        user_tags=tag_names(request.user_tags, field="user_tags"),
+        author=request.author,
+        file_name=request.file_name,
+        visibility=convert_image.to_visibility(request.visibility) or Visibility.PRIVATE,
+        use_embedded_tags=request.use_embedded_tags,
+    )

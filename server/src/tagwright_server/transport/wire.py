@@ -14,6 +14,9 @@ from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright_server.errors import ArgumentInvalid, ImageRejected
 
 MOST_REQUESTS = 64  # photos of a TagImages; the contract says so (tagging_service.proto)
+MOST_CHUNK_BYTES = 64 * 1024  # the contract says so (upload.proto)
+# 256 tags of 1,024 bytes are the most; a piece of a photo is less.
+MOST_UPLOAD_BYTES = 512 * 1024
 _MOST_FIELDS = 1000  # of a message's outermost; ours have at most 64, newer clients' a few more
 _IMAGE = pb.TagImageRequest.IMAGE_FIELD_NUMBER
 _REQUESTS = pb.TagImagesRequest.REQUESTS_FIELD_NUMBER
@@ -31,6 +34,14 @@ class SizeLimits:
 def check_small(message: bytes, limits: SizeLimits) -> None:
     """Refuse a request without photos that is larger than any that makes sense."""
     _check_overhead(len(message), "request", limits)
+
+
+def check_upload(message: bytes, limits: SizeLimits) -> None:
+    """Refuse a message of an upload that is larger than a piece of a photo, or what is said of one, can be."""
+    if len(message) > MOST_UPLOAD_BYTES:
+        raise ArgumentInvalid(
+            f"has {len(message):,} bytes; at most {MOST_UPLOAD_BYTES:,} are accepted", field="message"
+        )
 
 
 def check_photo(message: bytes, limits: SizeLimits) -> None:

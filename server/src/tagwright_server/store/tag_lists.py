@@ -1,0 +1,138 @@
+"""Lists of tags with their counts. A tag that nobody but others' private photos have does not show: names tell.
+
+Tags with rules (aliases or parents) show to everybody, with the counts over what the asker sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import peewee
+
+from tagwright_server.store.chunks import chunks
+from tagwright_server.store.database import Database
+from tagwright_server.store.image_filter import named, seen_by
+from tagwright_server.store.image_records import TagEntry
+from tagwright_server.store.models import ImageRow, ImageTagRow, TagParentRow, TagRow
+from tagwright_server.store.tag_codes import CONFIRMED, SUITING
+from tagwright_server.store.text import storable
+
+_LAST_BEFORE_SURROGATES, _FIRST_BEHIND_SURROGATES = "\ud7ff", "\ue000"
+_GREATEST = "\U0010ffff"
+_Counts = dict[int, tuple[int, int]]
+
+
+class TagLists:
+    """The tags of a database, by themselves."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, *, prefix: str = "", visible_to: str | None, after: str | None, limit: int) -> list[TagEntry]:
+        """Return up to `limit` tags by name, those that begin with `prefix` and come after the name `after`."""
+        if not storable(prefix) or not storable(after or ""):
+            return []
+        query = _tags(prefix).where(_shows(visible_to)).order_by(TagRow.name).limit(limit)
+        if after is not None:
+            query = query.where(TagRow.name > after)
+        with self._database.reading():
+            tags: dict[int, str] = dict(self._database.rows(query))
+            return self._entries(tags, self._counts(list(tags), visible_to))
+
+    def by_count(self, *, prefix: str = "", visible_to: str | None, offset: int, limit: int) -> list[TagEntry]:
+        """Return up to `limit` tags, those of most photos first, leaving out the first `offset`."""
+        if not storable(prefix):
+            return []
+        counts = _counted(visible_to).group_by(ImageTagRow.tag).alias("counts")
+        images = peewee.fn.COALESCE(counts.c.images, 0)
+        query = _tags(prefix, images, peewee.fn.COALESCE(counts.c.confirmed, 0))
+        query = query.join(counts, peewee.JOIN.LEFT_OUTER, on=(counts.c.tag_id == TagRow.number))
+        query = query.where((images > 0) | _has_rules()).order_by(images.desc(), TagRow.name)
+        with self._database.reading():
+            rows = self._database.rows(query.offset(offset).limit(limit))
+            return self._entries({row[0]: row[1] for row in rows}, {row[0]: (row[2], row[3]) for row in rows})
+
+    def entry(self, name: str, visible_to: str | None) -> TagEntry | None:
+        """Return the tag with that name or alias if it shows to the account, or to an administrator (None)."""
+        if not storable(name):
+            return None
+        query = _tags("").where(TagRow.number == named(name), _shows(visible_to))
+        with self._database.reading():
+            tags: dict[int, str] = dict(self._database.rows(query))
+            entries = self._entries(tags, self._counts(list(tags), visible_to))
+        return entries[0] if entries else None
+
+    def _entry(self, number: int) -> TagEntry:
+        """Return a tag as administrators see it, whether or not it shows."""
+        tags: dict[int, str] = dict(self._database.rows(_tags("").where(TagRow.number == number)))
+        return self._entries(tags, self._counts(list(tags), None))[0]
+
+    def _counts(self, numbers: Sequence[int], visible_to: str | None) -> _Counts:
+        counts: _Counts = {}
+        for some in chunks(numbers):
+            query = _counted(visible_to).where(ImageTagRow.tag.in_(some)).group_by(ImageTagRow.tag)
+            counts |= {tag: (images, confirmed) for tag, images, confirmed in self._database.rows(query)}
+        return counts
+
+    def _entries(self, tags: dict[int, str], counts: _Counts) -> list[TagEntry]:
+        aliases: dict[int, list[str]] = {number: [] for number in tags}
+        parents: dict[int, list[str]] = {number: [] for number in tags}
+        for some in chunks(list(tags)):
+            self._sort_in(aliases, TagRow.select(TagRow.alias_of, TagRow.name).where(TagRow.alias_of.in_(some)))
+            query = TagParentRow.select(TagParentRow.tag, TagRow.name).join(
+                TagRow, on=(TagParentRow.parent == TagRow.number)
+            )
+            self._sort_in(parents, query.where(TagParentRow.tag.in_(some)))
+        return [
+            TagEntry(name, tuple(sorted(aliases[number])), tuple(sorted(parents[number])), *counts.get(number, (0, 0)))
+            for number, name in tags.items()
+        ]
+
+    def _sort_in(self, lists: dict[int, list[str]], query: Any) -> None:
+        for number, name in self._database.rows(query):
+            lists[number].append(name)
+
+
+def _tags(prefix: str, *more: Any) -> Any:
+    query = TagRow.select(TagRow.number, TagRow.name, *more).where(TagRow.alias_of.is_null())
+    if prefix:
+        query = query.where(TagRow.name >= prefix)
+    if behind := _behind(prefix):
+        query = query.where(TagRow.name < behind)
+    return query
+
+
+def _behind(prefix: str) -> str:
+    """Return the first text behind all that begin so; "" where nothing is."""
+    prefix = prefix.rstrip(_GREATEST)
+    if not prefix:
+        return ""
+    last = _FIRST_BEHIND_SURROGATES if prefix[-1] == _LAST_BEFORE_SURROGATES else chr(ord(prefix[-1]) + 1)
+    return prefix[:-1] + last
+
+
+def _counted(visible_to: str | None) -> Any:
+    confirmed = peewee.fn.SUM(peewee.Case(None, [(ImageTagRow.state == CONFIRMED, 1)], 0))
+    query = ImageTagRow.select(
+        ImageTagRow.tag.alias("tag_id"), peewee.fn.COUNT(peewee.SQL("*")).alias("images"), confirmed.alias("confirmed")
+    ).where(ImageTagRow.state.in_(SUITING))
+    return _seen(query, visible_to)
+
+
+def _shows(visible_to: str | None) -> Any:
+    query = ImageTagRow.select(ImageTagRow.image)
+    query = query.where(ImageTagRow.tag == TagRow.number, ImageTagRow.state.in_(SUITING))
+    return peewee.fn.EXISTS(_seen(query, visible_to)) | _has_rules()
+
+
+def _seen(query: Any, visible_to: str | None) -> Any:
+    seen = seen_by(visible_to)
+    return query if seen is None else query.join(ImageRow, on=(ImageTagRow.image == ImageRow.number)).where(seen)
+
+
+def _has_rules() -> Any:
+    alias = TagRow.alias("its_alias")
+    aliases = alias.select(alias.number).where(alias.alias_of == TagRow.number)
+    parents = TagParentRow.select(TagParentRow.parent).where(TagParentRow.tag == TagRow.number)
+    return peewee.fn.EXISTS(aliases) | peewee.fn.EXISTS(parents)
