@@ -7,12 +7,20 @@ dog, suggested at .75; `b"!truncated"` is refused. What else shall happen a test
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from tagwright_admin import connection
+from tagwright_admin.commands import app
 from tagwright_client import (
     Content,
     ContentInfo,
@@ -38,6 +46,47 @@ URL = "grpc://fake:8470"
 MODEL = "fake@1"
 STORED = datetime(2026, 11, 24, 8, 0, tzinfo=timezone.utc)
 _ORDER = ("CONFIRMED", "SUGGESTED", "REJECTED")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How the command ended and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What programs read."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    def count(self, title: str) -> str:
+        """What a summary says."""
+        found = re.search(rf"^{re.escape(title)} +(\S+)", self.stdout, re.MULTILINE)
+        assert found, f"no {title} in {self.stdout!r}"
+        return found[1]
+
+
+def run(*arguments: str | Path, stdin: str | None = None) -> Done:
+    """Run the command to its end in this process."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+def signed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeptPhotos:
+    """A server in memory that every command talks to, on a machine where nothing was done before."""
+    fake = KeptPhotos()
+    monkeypatch.setenv("TAGWRIGHT_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TAGWRIGHT_URL", URL)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(connection, "open_client", lambda *given, **named: fake)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return fake
 
 
 def tag(name: str, state: str = "SUGGESTED", score: float | None = 0.75, source: str = "MODEL") -> Tag:
@@ -202,7 +251,7 @@ class KeptPhotos:
     def retag(self, **asked: Any) -> Operation:
         self.calls.append(("retag", asked))
         begun = operation(state="PENDING", done=0, pending=3, tag_changes=(), dry_run=asked["dry_run"])
-        self.running.append(begun)
+        self.running = [begun]
         return begun
 
     def operation(self, id: str) -> Operation:

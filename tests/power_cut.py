@@ -157,7 +157,9 @@ class Cursor:
         return self
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Cursor:
+        before = self._connection.total_changes()
         self._connection.cursor().executemany(sql, [tuple(row) for row in rows])
+        self.rowcount = self._connection.total_changes() - before
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:

@@ -149,7 +149,7 @@ def plans(store: Store) -> Iterator[list[tuple[str, list[str]]]]:
     told: list[tuple[str, list[str]]] = []
     with store.database.starting() as queries:
         pass
-    run = queries.execute_sql
+    run: Any = queries.execute_sql
 
     def explained(sql: str, params: Any = None) -> Any:
         if sql.startswith("SELECT"):

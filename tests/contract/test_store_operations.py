@@ -114,9 +114,14 @@ class OperationsContract:
         again = store.operations.claim("b", at=NOW + LEASE, lease_until=NOW + 2 * LEASE)
         assert again is not None
         assert (again.cursor, again.done) == (5, 1)
-        with pytest.raises(LeaseLost), store.transaction():
-            stored(store, id="undone")
-            advanced(store, operation.id, "a")
+
+        def do_something() -> None:
+            with store.transaction():
+                stored(store, id="undone")
+                advanced(store, operation.id, "a")
+
+        with pytest.raises(LeaseLost):
+            do_something()
         assert store.operations.get("undone") is None
         assert issubclass(LeaseLost, Busy)
         with pytest.raises(LeaseLost):

@@ -86,7 +86,7 @@ class MergeContract:
         ]
         images = [kept(store, ada, *tags, a_tag("other")) for tags, _ in cases]
         entry = store.tags.merge(["a", "b", "a"], "cat")
-        assert entry == TagEntry("cat", ("a", "b"), (), 5, 3)
+        assert entry == TagEntry("cat", ("a", "b"), (), 6, 4)
         for image, (_, expected) in zip(images, cases, strict=True):
             assert {tag.name: tag for tag in tags_of(store, image.number)} == {
                 "cat": expected,

@@ -21,7 +21,6 @@ from tagwright_server.errors import DeadlineExceeded, ImageRejected, Overloaded,
 from tagwright_server.images import process, worker
 from tagwright_server.images.decode import DecodeLimits, decode
 from tagwright_server.images.preprocess import Preprocessing
-from tagwright_server.images.thumbnail import shrink
 from tagwright_server.images.worker import DecodePool
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="looks at processes through /proc")
@@ -88,48 +87,6 @@ def test_a_photo_comes_back_as_if_decoded_here_with_its_times(pool: DecodePool) 
     assert (result.photo.width, result.photo.height, result.photo.format) == (96, 72, "JPEG")
     assert 0 <= result.queue_s < 30
     assert 0 < result.decode_s < 30
-
-
-def test_what_is_kept_comes_back_as_if_made_here(pool: DecodePool) -> None:
-    words = tuple(f"\U0001f600{n:03}" + "\U0001f600" * 124 for n in range(256))  # 12 bytes of JSON a character
-    moment = photos.exif({0x9003: "1901:02:03 04:05:06"})
-    data = photos.encoded(photos.scene(900, 700), "WEBP", xmp=photos.xmp(*words), exif=moment)
-    result = pool.submit(data, SMALL, keep=True).result(timeout_s=60)
-    expected = decode(data, SMALL, DecodeLimits(), keep=True)
-    assert np.array_equal(result.photo.pixels, expected.pixels)
-    assert np.array_equal(result.photo.pixels, tagged(pool, data).photo.pixels)
-    assert result.photo.pixels.flags.writeable
-    assert result.photo.kept == expected.kept
-    assert expected.kept is not None
-    assert expected.kept.keywords == words
-    assert tagged(pool, data).photo.kept is None
-
-
-def test_a_thumbnail_comes_back_as_if_made_here(pool: DecodePool) -> None:
-    kept = pool.submit(photos.jpeg(900, 700), SMALL, keep=True).result(timeout_s=60).photo.kept
-    assert kept is not None
-    assert pool.submit_thumbnail(kept.data).result(timeout_s=60) == shrink(kept.data, DecodeLimits())
-    assert tagged(pool).photo.width == 96
-
-
-def test_what_cannot_be_made_small_is_refused_and_keeps_its_worker(pool: DecodePool) -> None:
-    pids = pool.worker_pids
-    for data in (b"", b"words", PHOTO[:500], bytes(41 * MIB), photos.png_of_zeros(10_000, 10_000)):
-        with pytest.raises(ImageRejected):
-            pool.submit_thumbnail(data).result(timeout_s=60)
-    assert pool.submit_thumbnail(PHOTO).result(timeout_s=60).width == 96
-    assert pool.worker_pids == pids
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_the_largest_photo_of_each_format_is_kept_within_the_limits(pool: DecodePool, kind: str) -> None:
-    pids = pool.worker_pids
-    options = {"PNG": {"compress_level": 1}, "WEBP": {"lossless": True, "quality": 0, "method": 0}}.get(kind, {})
-    data = photos.with_orientation(Image.effect_mandelbrot((5600, 5600), (-2, -2, 2, 2), 8), 6, kind, **options)
-    result = pool.submit(data, SMALL, keep=True).result(timeout_s=60)
-    assert result.photo.kept is not None
-    assert pool.submit_thumbnail(result.photo.kept.data).result(timeout_s=60).width == 384
-    assert pool.worker_pids == pids
 
 
 def test_one_pool_serves_models_of_different_sizes(pool: DecodePool) -> None:
@@ -377,71 +334,6 @@ def test_a_worker_that_answers_nonsense_is_not_believed(lie: str, monkeypatch: p
         monkeypatch.undo()
         os.kill(pool.worker_pids[0], signal.SIGKILL)
         assert tagged(pool).photo.width == 96
-
-
-_SQUARE = "bytes(32 * 32 * 3)"
-_PNG = 'b"\\x89PNG\\r\\n\\x1a\\n"'
-_KEPT = {"width": 1, "height": 1, "perceptual_hash": 0, "captured": None, "keywords": ["a"]}
-_KEPT_LIES: dict[str, tuple[object, str]] = {
-    "nothing": (None, _PNG),
-    "a list": ([], _PNG),
-    "no bytes": (_KEPT, 'b""'),
-    "bytes of another format": (_KEPT, 'b"<script>"'),
-    "another size": ({**_KEPT, "width": 2}, _PNG),
-    "too many bytes": (_KEPT, f"{_PNG} + bytes(41 * 2**20)"),
-    "a hash of 65 bits": ({**_KEPT, "perceptual_hash": 2**64}, _PNG),
-    "a hash below zero": ({**_KEPT, "perceptual_hash": -1}, _PNG),
-    "a hash that is a word": ({**_KEPT, "perceptual_hash": "1"}, _PNG),
-    "a moment before photography": ({**_KEPT, "captured": -(10**11)}, _PNG),
-    "a moment that is a fraction": ({**_KEPT, "captured": 0.5}, _PNG),
-    "too many keywords": ({**_KEPT, "keywords": ["a"] * 257}, _PNG),
-    "a keyword too long": ({**_KEPT, "keywords": ["a" * 129]}, _PNG),
-    "an empty keyword": ({**_KEPT, "keywords": [""]}, _PNG),
-    "a keyword that is a number": ({**_KEPT, "keywords": [1]}, _PNG),
-    "half a surrogate pair": ({**_KEPT, "keywords": ["\ud800"]}, _PNG),
-    "keywords that are a number": ({**_KEPT, "keywords": 7}, _PNG),
-}
-
-
-@pytest.mark.parametrize("lie", _KEPT_LIES.values(), ids=_KEPT_LIES.keys())
-def test_a_worker_that_lies_about_what_is_kept_is_not_believed(
-    lie: tuple[object, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    head = {"width": 1, "height": 1, "format": "PNG", "kept": lie[0]}
-    monkeypatch.setattr(process, "_PROGRAM", _answering(f"send(peer, {head!r}, {_SQUARE} + {lie[1]})"))
-    with DecodePool(1) as pool:
-        with pytest.raises(ImageRejected) as caught:
-            pool.submit(PHOTO, SMALL, keep=True).result(timeout_s=60)
-        assert caught.value.limit == "format"
-
-
-def test_a_worker_that_tells_the_truth_about_what_is_kept_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    head = {"width": 1, "height": 1, "format": "PNG", "kept": _KEPT}
-    monkeypatch.setattr(process, "_PROGRAM", _answering(f"send(peer, {head!r}, {_SQUARE} + {_PNG})"))
-    with DecodePool(1) as pool:
-        kept = pool.submit(PHOTO, SMALL, keep=True).result(timeout_s=60).photo.kept
-    assert kept is not None
-    assert kept.keywords == ("a",)
-
-
-@pytest.mark.parametrize(
-    ("head", "body"),
-    [
-        ({"width": 1, "height": 1}, 'b"GIF89a"'),
-        ({"width": 385, "height": 1}, 'b"\\xff\\xd8\\xff"'),
-        ({"width": 1, "height": True}, 'b"\\xff\\xd8\\xff"'),
-        ({"width": 1}, 'b"\\xff\\xd8\\xff"'),
-        ({"width": 1, "height": 1}, 'b"\\xff\\xd8\\xff" + bytes(384 * 384 * 3)'),
-    ],
-)
-def test_a_worker_that_lies_about_a_thumbnail_is_not_believed(
-    head: dict[str, object], body: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "_PROGRAM", _answering(f"send(peer, {head!r}, {body})"))
-    with DecodePool(1) as pool:
-        with pytest.raises(ImageRejected) as caught:
-            pool.submit_thumbnail(PHOTO).result(timeout_s=60)
-        assert caught.value.limit == "format"
 
 
 def test_a_pool_whose_processes_do_not_start_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,27 +7,33 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from keeping import a_photo, all_photos
 from power_cut import Cut, PowerCut
 from stores import an_account, an_event
 
 from tagwright_server.store import sqlite
+from tagwright_server.store.image_records import ImageTag, TagSource, TagState
 from tagwright_server.store.sqlite import SqliteEngine
 from tagwright_server.store.store import Store, open_store
 
 TRANSACTIONS = 60
+TAGS = 5
 CUTS = 25
 SEED = 7
 
 
 def write(store: Store, acknowledged: list[str]) -> None:
     """Transactions of several rows; what comes to the disk is told apart by names."""
+    tags = [ImageTag(f"tag {i}", TagState.SUGGESTED, TagSource.MODEL, 0.5, "tagger@1") for i in range(TAGS)]
     for i in range(TRANSACTIONS):
-        name = f"{i} {'x' * 500}"
+        account = an_account(f"{i} {'x' * 500}")
         with store.transaction():
-            store.accounts.add(an_account(name), password_hash="")
-            for part in ("first", "second"):
-                store.audit.add(an_event(target=name, details={"part": part}))
-        acknowledged.append(name)
+            store.accounts.add(account, password_hash="")
+            photo = store.images.add(a_photo(account, account.username.encode()))
+            assert photo is not None
+            store.tags.write(photo.number, tags, ())
+            store.audit.add(an_event(target=account.username))
+        acknowledged.append(account.username)
 
 
 def cuts_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Cut], list[str]]:
@@ -71,13 +77,18 @@ def stored(cut: Cut, folder: Path) -> list[str]:
     store = open_store(f"sqlite://{folder}/store.db")
     names = [account.username for account in store.accounts.page(after=None, limit=1000)]
     events = [event.target for event in store.audit.page(before=None, limit=1000)]
+    photos = all_photos(store)
+    tags = store.tags.of([photo.number for photo in photos])
+    usage = [store.images.usage(photo.owner_id).photos for photo in photos]
     store.accounts.add(an_account("life goes on"), password_hash="")
     store.close()
     check = sqlite3.connect(folder / "store.db")
     assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert check.execute("PRAGMA foreign_key_check").fetchall() == []
     check.close()
-    assert sorted(events) == sorted(names * 2)
+    assert sorted(events) == sorted(photo.owner for photo in photos) == sorted(names)
+    assert [len(some) for some in tags.values()] == [TAGS] * len(names)
+    assert usage == [1] * len(names)
     return names
 
 

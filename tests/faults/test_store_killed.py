@@ -34,6 +34,13 @@ def up(migrator, db):
         sys.stdin.read()
     Shoe.create(name="two")
 """
+# Behind the last line of a migration that was not noted yet.
+STOP = """
+    import os, sys
+    if os.environ.get("STOP_HERE"):
+        print("in the middle", flush=True)
+        sys.stdin.read()
+"""
 START = """
 import sys
 from pathlib import Path
@@ -57,6 +64,7 @@ for i in range(1_000_000):
     print(name, flush=True)
 """
 ROUNDS = 4
+NAMES = [path.stem for path in sorted(MIGRATIONS.glob("0*.py"))]
 
 
 class KilledContract:
@@ -65,19 +73,41 @@ class KilledContract:
     ) -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "0002_shoes.py").write_text(MORE)
+        (folder / "9999_shoes.py").write_text(MORE)
         for _ in range(2):
             kill_in_the_middle(fresh_url, folder)
         database = Database(fresh_url)
-        assert migrate(database, folder=folder)[-1] == "0002_shoes"
+        assert migrate(database, folder=folder)[-1] == "9999_shoes"
         with database.starting() as queries:
             rows = queries.execute_sql("SELECT name FROM shoe ORDER BY name").fetchall()
             applied = queries.execute_sql("SELECT name FROM schema_migration ORDER BY name").fetchall()
         assert [name for [name] in rows] == ["one", "two"]
-        assert [name for [name] in applied] == ["0001_accounts", "0002_shoes"]
+        assert [name for [name] in applied] == [*NAMES, "9999_shoes"]
         store = Store(database)
         store_0001.fill(store)
         store_0001.check(store)
+        store.close()
+
+    def test_the_newest_migration_that_was_killed_in_the_middle_is_done_at_the_next_start(
+        self, fresh_url: str, tmp_path: Path
+    ) -> None:
+        *older, newest = sorted(MIGRATIONS.glob("0*.py"))
+        folder = tmp_path / "migrations"
+        folder.mkdir()
+        for path in older:
+            shutil.copy(path, folder)
+        database = Database(fresh_url)
+        migrate(database, folder=folder)
+        store_0001.fill(Store(database))
+        database.close()
+        (folder / newest.name).write_text(newest.read_text() + STOP)
+        for _ in range(2):
+            kill_in_the_middle(fresh_url, folder)
+        database = Database(fresh_url)
+        assert migrate(database) == [newest.stem]
+        store = Store(database)
+        store_0001.check(store)
+        assert store.images.last_number() == 0
         store.close()
 
     def test_what_was_acknowledged_before_a_kill_is_there_and_nothing_in_halves(self, url: str) -> None:

@@ -138,7 +138,7 @@ def test_an_answer_is_forgotten_after_a_day_and_not_before(stored: Running, cloc
     first = stored.auth.CreateApiKey(request).key
     for hours, same in ((23, True), (25, False)):
         with clock.moved(timedelta(hours=hours)):
-            stored.app._housekeeping.sweep()
+            stored.app.housekeeping.sweep()
         stored.token = stored.sign_in(ADMIN)
         assert (called(stored, stored.token, "CreateApiKey")(request).key == first) is same
 

@@ -81,7 +81,7 @@ def test_a_clock_that_goes_back_ends_nothing_and_lengthens_no_session_by_more_th
 def test_housekeeping_at_a_later_time_leaves_nothing_that_could_come_back(stored: Running, clock: MovedClock) -> None:
     token = stored.sign_in("ann")
     with clock.moved(timedelta(days=3652)):
-        stored.app._housekeeping.sweep()
+        stored.app.housekeeping.sweep()
     assert not valid(stored, token)
 
 

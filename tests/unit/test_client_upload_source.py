@@ -109,7 +109,7 @@ def test_a_photo_with_a_known_digest_is_not_read_unless_it_is_needed(client: Cli
 def test_what_is_not_known_of_a_photo_is_found_out(tmp_path: Path, known: dict[str, Any]) -> None:
     (tmp_path / "a.jpg").write_bytes(b"dog")
     for source in (tmp_path / "a.jpg", b"dog", lambda: b"dog"):
-        entry = prepare(UploadPhoto(source, **known))  # type: ignore[arg-type]
+        entry = prepare(UploadPhoto(source, **known))
         assert (entry.sha256, entry.size_bytes) == (hashlib.sha256(b"dog").hexdigest(), 3)
 
 

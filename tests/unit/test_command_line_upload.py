@@ -1,4 +1,4 @@
-"""The command `upload`: what is sent with which tags, what is shown and written down, and how it goes on after a break."""
+"""The command `upload`: what is sent with which tags, what is shown and written down, and how it goes on."""
 
 from __future__ import annotations
 
@@ -7,57 +7,18 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import kept_photos
 import pytest
-from kept_photos import KeptPhotos
-from typer.testing import CliRunner
+from kept_photos import Done, KeptPhotos, run
 
-from tagwright_admin import connection
-from tagwright_admin.commands import app
 from tagwright_client import ServerUnreachable, TokenInvalid, UploadPhoto
 
 
-@dataclass(frozen=True)
-class Done:
-    """How the command ended and what it wrote."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.stdout.splitlines()]
-
-    def count(self, title: str) -> str:
-        """What the summary says."""
-        found = re.search(rf"^{re.escape(title)} +(\S+)", self.stdout, re.MULTILINE)
-        assert found, f"no {title} in {self.stdout!r}"
-        return found[1]
-
-
-def run(*arguments: str | Path) -> Done:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return Done(done.exit_code, done.stdout, done.stderr)
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptPhotos]:
-    """Give a server in memory, and a machine on which nothing was uploaded before."""
-    fake = KeptPhotos()
-    monkeypatch.setenv("TAGWRIGHT_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("TAGWRIGHT_URL", kept_photos.URL)
-    monkeypatch.setattr(connection, "open_client", lambda *given, **named: fake)
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    yield fake
-    assert fake.closed <= 20
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeptPhotos:
+    return kept_photos.signed_in(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -168,7 +129,6 @@ def test_a_second_upload_of_the_same_folder_goes_without_the_journal(
     server: KeptPhotos, photos: Path, tmp_path: Path
 ) -> None:
     inner: list[Done] = []
-    other = KeptPhotos()
 
     def meanwhile(number: int, photo: UploadPhoto) -> None:
         if number == 1 and not inner:
@@ -180,7 +140,6 @@ def test_a_second_upload_of_the_same_folder_goes_without_the_journal(
     assert (done.code, inner[0].code) == (0, 0)
     assert "another upload of this folder is under way" in inner[0].stderr
     assert len(journal(tmp_path).read_bytes().splitlines()) == 3
-    assert other.kept == {}
 
 
 def test_without_a_journal_nothing_is_left_behind_and_with_a_name_it_is_there(

@@ -1,4 +1,4 @@
-"""`tagwright-server`: settings in, a serving process out; `admin`, `backup`, `restore` and `check` do a thing and end."""
+"""`tagwright-server`: settings in, a serving process out; `admin`, `backup`, `restore`, `check` do one thing each."""
 
 from __future__ import annotations
 

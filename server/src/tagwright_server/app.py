@@ -147,7 +147,7 @@ class App:
             self.address = self._server.address
             self._was_ready = False
             self._engine = backend
-            self._housekeeping = housekeeping
+            self.housekeeping = housekeeping
             self._runner = runner
             self.data = data
             self.auth = auth
@@ -159,7 +159,7 @@ class App:
         self._log_address()
         if not self.data.store.accounts.any():
             log.warning("there is no account yet; make one: tagwright-server admin create NAME")
-        self._housekeeping.start()
+        self.housekeeping.start()
         self._runner.start()
         self._server.start()
 

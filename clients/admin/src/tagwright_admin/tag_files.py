@@ -19,6 +19,7 @@ from tagwright_admin.tag_records import (
     TagRecord,
     check_names_photo,
     score_of,
+    score_text,
     state_of,
 )
 from tagwright_client import Image, Tag
@@ -30,7 +31,6 @@ _NEEDED = ("tag", "state")
 # What begins a formula, in full width too, as East Asian spreadsheets take it; any number of ' before it.
 _FORMULA = re.compile("'*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _LINE_LIMIT_BYTES = 16 * 1024 * 1024  # 256 tags with room for a thousand more keys
-_DIGITS = 6  # what a 32-bit score carries
 
 
 def csv_header() -> list[str]:
@@ -127,7 +127,7 @@ def _tag(name: str, state: str, score: object) -> TagRecord:
 
 
 def _tag_cells(tag: Tag) -> Iterable[str]:
-    score = f"{round(tag.score, _DIGITS):.{_DIGITS}g}" if tag.score is not None else ""
+    score = score_text(tag.score) if tag.score is not None else ""
     return tag.name, tag.state, score, tag.source, tag.model_version
 
 

@@ -62,6 +62,11 @@ def score_of(value: object) -> float | None:
     return score
 
 
+def score_text(score: float) -> str:
+    """Return a probability as text, to the six digits that a 32-bit number carries."""
+    return str(round(score, 6))
+
+
 def check_names_photo(sha256: str, image_id: str) -> None:
     """Raise ValueError unless a photo can be found by its digest, or by its id."""
     if not (sha256 or image_id):

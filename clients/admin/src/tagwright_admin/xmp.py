@@ -20,6 +20,7 @@ from tagwright_admin.tag_records import (
     TagRecord,
     check_names_photo,
     score_of,
+    score_text,
     state_of,
 )
 
@@ -170,7 +171,7 @@ def _own_tags(about: ElementTree.Element) -> Iterator[TagRecord]:
 
 
 def _own(tag: TagRecord) -> str:
-    score = f"<tagwright:score>{tag.score:.6g}</tagwright:score>" if tag.score is not None else ""
+    score = f"<tagwright:score>{score_text(tag.score)}</tagwright:score>" if tag.score is not None else ""
     return (
         f'<rdf:li rdf:parseType="Resource"><tagwright:name>{_text(tag.name)}</tagwright:name>'
         f"<tagwright:state>{_text(tag.state)}</tagwright:state>{score}</rdf:li>"

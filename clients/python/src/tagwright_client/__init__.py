@@ -8,6 +8,8 @@
         client.login("ada", getpass())  # or TAGWRIGHT_TOKEN, or connect(..., token=KEY)
         for tag in client.tag("photo.jpg").tags:
             print(tag.name, tag.score)
+        for result in client.upload("holidays"):
+            print(result.photo.photo, result.error or "kept")
 
 This package promises plain frozen values and one error tree (drawn in `_errors.py`); neither protobuf messages nor grpc
 errors leave it. Only what is listed in `__all__` is public; every module whose name starts with `_` may change.

@@ -2,13 +2,13 @@
 
     TagwrightError                  anything below, and what a newer server may say that this client does not know
     ├── ImageRejected               not a photo the server takes: `metadata["limit"]` names which rule
-    ├── PhotoUnreadable             the file could not be read on this side; nothing was sent
+    ├── PhotoUnreadable             the file could not be read on this side, or changes while it is read
     ├── ArgumentInvalid             an argument is wrong: `field_violations` says which and why
     ├── LoginFailed                 the user name or the password is wrong, or the account is disabled
     ├── TokenInvalid                the token is missing, expired, revoked or malformed: sign in again
     ├── ScopeMissing                the role or the token's scopes are not enough
     ├── NotFound                    no such thing, or not yours to see
-    ├── NameTaken                   there is an account of that name
+    ├── NameTaken                   there is an account, or a tag, of that name
     ├── RequestIdReused             the `request_id` was used before with other content
     ├── LastAdministrator           it would leave nobody to administer the server
     ├── Overloaded                  more work than the server takes at once: come back after `retry_after_s`
@@ -87,7 +87,7 @@ class ImageRejected(TagwrightError):
 
 
 class PhotoUnreadable(TagwrightError):
-    """The photo could not be read on this side; the OSError is its `__cause__`."""
+    """The photo could not be read on this side; the OSError is its `__cause__`, if there is one."""
 
     reason = "PHOTO_UNREADABLE"
 
@@ -117,13 +117,13 @@ class ScopeMissing(TagwrightError):
 
 
 class NotFound(TagwrightError):
-    """No such thing (a model, for example), or not yours to see."""
+    """No such thing (a model or a photo, for example), or not yours to see."""
 
     reason = "NOT_FOUND"
 
 
 class NameTaken(TagwrightError):
-    """There is an account of that name."""
+    """There is an account, or a tag, of that name."""
 
     reason = "NAME_TAKEN"
 

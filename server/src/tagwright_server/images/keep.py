@@ -27,7 +27,7 @@ from tagwright_server.images.metadata import captured, keywords
 _SMALL_PIXELS = 4_000_000
 _UNKNOWN_QUALITY = 92  # for the rare JPEG that brings its tables between its scans
 # WebP's lossy format has room for half a megabyte of modes: a very large photo of grass overflows that at 90.
-_WEBP_QUALITIES = (90, 75, 50)
+_WEBP_QUALITIES = (90, 60)
 _PROFILE_BYTES_MAX = 4 * 2**20  # those of printing presses have up to 3
 _FAR = [0] * 3 + [255] * 253  # a profile that moves no colour by more than 2 of 255 is sRGB, whatever its name
 

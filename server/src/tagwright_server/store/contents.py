@@ -11,7 +11,7 @@ from tagwright_server.errors import NotFound
 from tagwright_server.store.chunks import chunks
 from tagwright_server.store.database import Database
 from tagwright_server.store.image_records import Content
-from tagwright_server.store.model_names import model_numbers
+from tagwright_server.store.model_names import ModelNames
 from tagwright_server.store.models import ContentRow, EmbeddingRow, ImageRow, ModelRow
 
 COLUMNS = (
@@ -63,6 +63,7 @@ class Contents:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._models = ModelNames(database)
         same = ContentRow.sha256 == b""
         self._content_by_sha256 = database.lookup(ContentRow.select(*COLUMNS, ContentRow.number).where(same))
 
@@ -114,8 +115,7 @@ class Contents:
             row = self._content_by_sha256(sha256)
             if row is None:
                 raise NotFound("There is no such content.")
-            model = model_numbers(self._database, [model_version])[model_version]
-            self._database.change_many(_PUT_EMBEDDING, [(row[-1], model, vector)])
+            self._database.change_many(_PUT_EMBEDDING, [(row[-1], self._models.number(model_version), vector)])
 
     def embeddings(self, sha256s: Sequence[bytes], model_version: str) -> dict[bytes, bytes]:
         """Return what a model made of those of the contents that it has seen."""

@@ -19,7 +19,6 @@ from tagwright_server.store.database import Database
 from tagwright_server.store.image_filter import Cases, named, seen_by
 from tagwright_server.store.image_records import Image, ImageFilter, Usage, Visibility
 from tagwright_server.store.locks import kept
-from tagwright_server.store.model_names import model_numbers
 from tagwright_server.store.models import AccountRow, ContentRow, ImageRow, ModelRow, TimeField, UsageRow
 from tagwright_server.store.text import need_storable, storable
 
@@ -61,6 +60,7 @@ class Images(Contents):
         super().__init__(database)
         twin = (ImageRow.source_sha256 == b"") & (ImageRow.account == "")
         self._twin = database.lookup(ImageRow.select(ImageRow.number).where(twin))
+        self._owner = database.lookup(_owners(""))
         self._number = database.lookup(ImageRow.select(ImageRow.number).where(ImageRow.id == ""))
 
     def find(self, owner_id: str, source_sha256s: Sequence[bytes]) -> dict[bytes, Image]:
@@ -97,8 +97,7 @@ class Images(Contents):
             self.hold_owner(image.owner_id)
             if self._twin(image.source_sha256, image.owner_id):
                 return None
-            query = AccountRow.select(AccountRow.username).where(AccountRow.id == image.owner_id)
-            owner = self._database.row(kept(self._database, query))
+            owner = self._owner_of(image.owner_id)
             if owner is None:
                 raise NotFound("There is no such account.")
             number, content = self._add_content(image.content)
@@ -111,7 +110,7 @@ class Images(Contents):
                 time(image.created),
                 time(image.updated),
                 time(image.captured),
-                model_numbers(self._database, [image.model_version])[image.model_version],
+                self._models.number(image.model_version),
                 image.author,
                 image.file_name,
             )
@@ -137,7 +136,7 @@ class Images(Contents):
             if author is not None:
                 changes["author"] = need_storable(author, field="author")
             if model_version is not None:
-                changes["model"] = model_numbers(self._database, [model_version])[model_version]
+                changes["model"] = self._models.number(model_version)
             if storable(id):
                 self._database.change(ImageRow.update(**changes).where(ImageRow.id == id))
             return self._need(id)
@@ -257,6 +256,12 @@ class Images(Contents):
             raise NotFound("There is no such photo.")
         return image
 
+    def _owner_of(self, id: str) -> Sequence[Any] | None:
+        """Return the row of an account's name; it is not deleted until the transaction ends."""
+        query = _owners(id)
+        locked = kept(self._database, query)
+        return self._owner(id) if locked is query else self._database.row(locked)
+
     def _count(self, owner_id: str, photos: int, size_bytes: int) -> None:
         self._database.change_many(_COUNT_USAGE, [(owner_id, photos, size_bytes)])
 
@@ -270,6 +275,10 @@ class Images(Contents):
         distances = {each: (contents.unsigned(each) ^ perceptual_hash).bit_count() for each in found}
         nearest = sorted((bits, each) for each, bits in distances.items() if bits <= distance)
         return {each: bits for bits, each in islice(nearest, 500)}
+
+
+def _owners(id: str) -> Any:
+    return AccountRow.select(AccountRow.username).where(AccountRow.id == id)
 
 
 def _image(row: Sequence[Any]) -> Image:

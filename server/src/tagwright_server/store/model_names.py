@@ -10,20 +10,25 @@ from tagwright_server.store.models import ModelRow
 _ADD = "INSERT INTO model (name) VALUES (?) ON CONFLICT (name) DO NOTHING"
 
 
-def model_numbers(database: Database, names: Iterable[str]) -> dict[str, int]:
-    """Return the number of each name, making those that are missing; call inside transaction()."""
-    wanted = set(names)
-    known = _known(database)
-    if missing := sorted(wanted - known.keys()):  # in one order, so that two cannot wait for each other
-        database.change_many(_ADD, [(name,) for name in missing])
-        known = _known(database)
-    return {name: known[name] for name in wanted}
+class ModelNames:
+    """The names of models that a database has."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._number = database.lookup(ModelRow.select(ModelRow.number).where(ModelRow.name == ""))
 
-def model_names(database: Database) -> dict[int, str]:
-    """Return the name of each number; call inside reading() or transaction()."""
-    return {number: name for name, number in _known(database).items()}
+    def numbers(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the number of each name, making those that are missing; call inside transaction()."""
+        wanted = sorted(set(names))  # in one order, so that two cannot wait for each other
+        missing = [(name,) for name in wanted if self._number(name) is None]
+        self._database.change_many(_ADD, missing)
+        return {name: row[0] for name in wanted if (row := self._number(name))}
 
+    def number(self, name: str) -> int:
+        """Return the number of a name, making it if it is missing; call inside transaction()."""
+        row = self._number(name)
+        return int(row[0]) if row else self.numbers([name])[name]
 
-def _known(database: Database) -> dict[str, int]:
-    return dict(database.rows(ModelRow.select(ModelRow.name, ModelRow.number)))
+    def names(self) -> dict[int, str]:
+        """Return the name of each number; call inside reading() or transaction()."""
+        return dict(self._database.rows(ModelRow.select(ModelRow.number, ModelRow.name)))

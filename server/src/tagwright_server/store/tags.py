@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tagwright_server.store.chunks import chunks
+from tagwright_server.store.database import Database
 from tagwright_server.store.image_records import ImageTag
-from tagwright_server.store.model_names import model_names, model_numbers
+from tagwright_server.store.model_names import ModelNames
 from tagwright_server.store.models import ImageTagRow, TagRow
 from tagwright_server.store.tag_codes import SOURCE_OF, SOURCES, STATE_OF, STATES
 from tagwright_server.store.tag_names import known_numbers, resolved, tag_numbers
@@ -37,6 +38,10 @@ Change = tuple[int, Sequence[ImageTag], Sequence[str]]
 class Tags(TagRules):
     """The tags of a database."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._models = ModelNames(database)
+
     def of(self, images: Sequence[int]) -> dict[int, tuple[ImageTag, ...]]:
         """Return the tags of photos, by the photos' numbers; those without any are left out.
 
@@ -44,7 +49,7 @@ class Tags(TagRules):
         """
         found: dict[int, list[Sequence[Any]]] = {}
         with self._database.reading():
-            models = model_names(self._database)
+            models = self._models.names()
             for some in chunks(images):
                 query = ImageTagRow.select(*_COLUMNS).join(TagRow, on=(ImageTagRow.tag == TagRow.number))
                 for row in self._database.rows(query.where(ImageTagRow.image.in_(some))):
@@ -80,7 +85,7 @@ class Tags(TagRules):
         removed = [(image, name) for image, _, removed in changes for name in removed if storable(name)]
         with self._database.transaction():
             numbers = tag_numbers(self._database, names)
-            model = dict(model_numbers(self._database, models)) if models else {}
+            model = self._models.numbers(models)
             rows = [
                 (
                     image,

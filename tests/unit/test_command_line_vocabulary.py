@@ -1,0 +1,155 @@
+"""The commands about tags by themselves, and about work in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kept_photos
+import pytest
+from kept_photos import KeptPhotos, operation, run
+
+from tagwright_client import ImageFailure, ImageRejected, InternalError, Operation, ServerUnreachable, TagEntry
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeptPhotos:
+    fake = kept_photos.signed_in(tmp_path, monkeypatch)
+    fake.entries = {
+        "dog": TagEntry("dog", ("hound", "rex\x07"), ("animal",), 1200, 7),
+        "dog house": TagEntry("dog house", (), (), 1, 0),
+        "rename": TagEntry("rename", (), (), 1, 0),
+    }
+    return fake
+
+
+def test_tags_are_a_table_for_people_and_lines_for_programs(server: KeptPhotos) -> None:
+    for arguments in (["tags"], ["tags", "list"], ["tags", "list", "do", "--by-count"], ["tags", "--by-count", "do"]):
+        done = run(*arguments)
+        assert (done.code, done.stderr) == (0, "")
+        first = done.stdout.splitlines()[1]
+        for part in ("dog", "1,200", "7", r"hound, rex\x07", "animal"):
+            assert part in first
+    assert server.calls[-1] == ("tags", {"prefix": "do", "order": "COUNT"})
+    assert server.calls[0] == ("tags", {"prefix": "", "order": "NAME"})
+    assert run("tags", "dog h", "--json").lines == [
+        {"name": "dog house", "aliases": [], "parents": [], "image_count": 1, "confirmed_count": 0}
+    ]
+    assert [line["name"] for line in run("tags", "list", "rename", "--json").lines] == ["rename"]
+
+
+def test_tags_are_renamed_and_merged(server: KeptPhotos) -> None:
+    assert run("tags", "rename", "dog", "hound", "--json").lines[0]["name"] == "hound"
+    assert run("tags", "merge", "dogs", "hounds", "--into", "dog").code == 0
+    assert server.calls == [
+        ("rename_tag", {"name": "dog", "new_name": "hound"}),
+        ("merge_tags", {"sources": ["dogs", "hounds"], "target": "dog"}),
+    ]
+
+
+def test_rules_are_shown_and_only_what_is_named_is_replaced(server: KeptPhotos) -> None:
+    assert run("tags", "rules", " DOG ", "--json").lines[0]["parents"] == ["animal"]
+    run("tags", "rules", "dog", "--alias=hund", "--alias=perro")
+    assert server.entries["dog"] == TagEntry("dog", ("hund", "perro"), ("animal",), 0, 0)
+    run("tags", "rules", "dog", "--parent=pet", "--no-aliases")
+    assert server.entries["dog"] == TagEntry("dog", (), ("pet",), 0, 0)
+    run("tags", "rules", "dog", "--no-parents")
+    assert server.entries["dog"].parents == ()
+    run("tags", "rules", "cat", "--parent=animal")
+    assert server.entries["cat"].parents == ("animal",)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tags", "rename", "dog"],
+        ["tags", "merge", "dog"],
+        ["tags", "merge", "--into=dog"],
+        ["tags", "rules", "nobody"],
+        ["tags", "rules", "dog", "--alias=a", "--no-aliases"],
+        ["tags", "one", "two"],
+        ["tags", "--no-such"],
+        ["operations", "nobody"],
+        ["operations", "cancel"],
+        ["operations", "cancel", "nobody"],
+        ["retag", "--since=soon"],
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_changes_nothing(server: KeptPhotos, arguments: list[str]) -> None:
+    before = dict(server.entries)
+    done = run(*arguments)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr
+    assert server.entries == before
+    assert server.running == []
+
+
+def test_retagging_waits_and_shows_what_became_of_each_tag(server: KeptPhotos) -> None:
+    done = run("retag", "--owner=ada", "--not-model=fake@2", "--model=fake@2", "--untagged", "--dry-run")
+    assert (done.code, done.stderr) == (0, "")
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert rows["photos"] == ["3", "of", "3", "done,", "0", "failed"]
+    assert rows["dog"] == ["2", "1"]
+    assert rows[r"sky\x1b"] == ["1"]
+    assert "would be added" in done.stdout
+    asked = server.calls[0][1]
+    assert (asked["owner"], asked["except_model_version"], asked["untagged"]) == ("ada", "fake@2", True)
+    assert (asked["model"], asked["dry_run"]) == ("fake@2", True)
+    (line,) = run("retag", "--json").lines
+    assert line["tag_changes"][0] == {"tag": "dog", "added": 2, "removed": 0, "moved": 1}
+    assert (line["state"], line["dry_run"], line["filter"]["owner"]) == ("SUCCEEDED", False, "")
+
+
+def test_without_waiting_the_id_is_all_there_is(server: KeptPhotos) -> None:
+    assert run("retag", "--no-wait").stdout == "op1\n"
+    assert run("retag", "--no-wait", "--json").lines[0]["state"] == "PENDING"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        operation(failed=1, done=2, failures=(ImageFailure("a" * 32, ImageRejected("broken\x07")),)),
+        operation(state="FAILED", error=InternalError("the model is gone")),
+        operation(state="CANCELLED"),
+    ],
+    ids=["failures", "failed", "cancelled"],
+)
+def test_retagging_that_did_not_do_all_ends_with_1(
+    server: KeptPhotos, monkeypatch: pytest.MonkeyPatch, end: Operation
+) -> None:
+    monkeypatch.setattr(server, "wait_for_operation", lambda id, on_progress: end)
+    done = run("retag")
+    assert done.code == 1
+    shown = done.stdout + done.stderr
+    assert end.error is None or "the model is gone" in shown
+    assert not end.failures or f"{'a' * 32}: broken\\x07" in shown
+
+
+def test_who_stops_waiting_is_told_that_it_goes_on(server: KeptPhotos, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*given: object, **named: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "wait_for_operation", interrupt)
+    done = run("retag")
+    assert (done.code, done.stderr) == (130, "it goes on; end it with: tagwright operations cancel op1\n")
+
+    def lose(*given: object, **named: object) -> Any:
+        raise ServerUnreachable("gone")
+
+    monkeypatch.setattr(server, "wait_for_operation", lose)
+    done = run("retag")
+    assert done.code == 1
+    assert "tagwright operations op1" in done.stderr
+
+
+def test_operations_are_listed_shown_and_cancelled(server: KeptPhotos) -> None:
+    assert run("operations").stdout.split()[0] == "id"
+    server.running = [operation("op2", dry_run=True, failed=2), operation()]
+    done = run("operations")
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["op2", "op1"]
+    assert "dry run" in done.stdout
+    assert "2 failed" in done.stdout
+    assert [line["id"] for line in run("operations", "--json").lines] == ["op2", "op1"]
+    assert run("operations", "op1", "--json").lines[0]["total"] == 3
+    assert "2" in run("operations", "list", "op1").stdout
+    assert run("operations", "cancel", "op1", "--json").lines[0]["state"] == "CANCELLED"
