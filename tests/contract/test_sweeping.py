@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from keeping import a_photo, all_photos, checked, digest, keep, see_whole
 from stores import Aside, OnPostgres, OnSqlite, added
 
+from tagwright_server.store import sweeping as module
 from tagwright_server.store.blobs import FolderBlobs
 from tagwright_server.store.store import Store
 from tagwright_server.store.sweeping import Swept, sweep
 
+HASTE_S = 0.3  # within this a sweep that waits for nobody would be done
 PHOTO = b"the bytes of a photo"
 
 
@@ -93,17 +96,21 @@ class SweepingContract:
         assert blobs.read(digest(PHOTO)) == PHOTO
 
     def test_a_sweep_that_comes_between_an_uploaders_look_and_its_commit_waits_for_it(
-        self, store: Store, blobs: FolderBlobs
+        self, store: Store, blobs: FolderBlobs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         [ada] = added(store, "Ada")
         give_up(blobs, PHOTO)
+        removed = threading.Event()
+        monkeypatch.setattr(blobs, "remove", lambda sha256: removed.set())
         with blobs.put(digest(PHOTO), PHOTO):
             with store.transaction():
                 store.images.hold_content(digest(PHOTO))
                 assert blobs.exists(digest(PHOTO))
                 sweeping = Aside(lambda: sweep(store, blobs))
+                assert not removed.wait(HASTE_S)
                 assert store.images.add(a_photo(ada, PHOTO)) is not None
             assert sweeping.result() == Swept()
+        assert not removed.is_set()
         assert blobs.read(digest(PHOTO)) == PHOTO
 
     def test_a_sweep_that_breaks_off_between_the_bytes_and_the_row_is_finished_by_the_next(
@@ -130,9 +137,7 @@ class SweepingContract:
     def test_more_than_one_batch_is_swept_at_once(
         self, store: Store, blobs: FolderBlobs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from tagwright_server.store import sweeping
-
-        monkeypatch.setattr(sweeping, "_AT_A_TIME", 2)
+        monkeypatch.setattr(module, "_AT_A_TIME", 2)
         [ada] = added(store, "Ada")
         for i in range(5):
             keep(store, blobs, ada, b"%d" % i)

@@ -13,7 +13,7 @@ from photo_workers import working
 from stores import OnPostgres, OnSqlite
 
 from tagwright_server.store.blobs import FolderBlobs
-from tagwright_server.store.failpoints import NAMES, VARIABLE
+from tagwright_server.store.failpoints import AFTER_COMMIT, NAMES, VARIABLE
 from tagwright_server.store.store import open_store
 from tagwright_server.store.sweeping import sweep
 
@@ -40,29 +40,27 @@ class BlobsKilledContract:
                     second.hear(5)
             kept |= first.kept | second.kept
             deleting |= first.deleting | second.deleting
-        store = open_store(url)
-        assert checked(store, blobs).lost == []
-        sweep(store, blobs)
-        see_whole(store, blobs)
-        stored = {photo.id for photo in all_photos(store)}
+        with closing(open_store(url)) as store:
+            assert checked(store, blobs).lost == []
+            sweep(store, blobs)
+            see_whole(store, blobs)
+            stored = {photo.id for photo in all_photos(store)}
         assert kept - deleting <= stored
         assert len(kept) > 20 * ROUNDS
-        store.close()
 
     @pytest.mark.parametrize("name", NAMES)
     def test_a_server_is_killed_at_a_named_moment(self, name: str, url: str, tmp_path: Path) -> None:
         blobs = FolderBlobs(tmp_path / "photos")
         with working(url, blobs.folder, "Ada", **{VARIABLE: f"{name}:7"}) as worker:
             assert worker.end() == -signal.SIGKILL
-        store = open_store(url)
-        assert len(worker.kept) >= 6
-        assert checked(store, blobs).waiting >= 1
-        assert checked(store, blobs).left == 0
-        sweep(store, blobs)
-        see_whole(store, blobs)
-        unsaid = {photo.id for photo in all_photos(store)} - worker.kept
-        assert len(unsaid) == (name == "after-commit")
-        store.close()
+        assert len(worker.kept) == 6
+        with closing(open_store(url)) as store:
+            assert checked(store, blobs).waiting >= 1
+            assert checked(store, blobs).left == 0
+            sweep(store, blobs)
+            see_whole(store, blobs)
+            unsaid = {photo.id for photo in all_photos(store)} - worker.kept
+        assert len(unsaid) == (name == AFTER_COMMIT)
 
 
 class TestBlobsKilledOnSqlite(OnSqlite, BlobsKilledContract):

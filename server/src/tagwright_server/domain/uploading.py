@@ -31,7 +31,7 @@ from tagwright_server.errors import (
 )
 from tagwright_server.store.image_records import Image
 
-_WORKERS = 2  # one has its photos looked at while the other brings its own to disk
+_WORKERS = 3  # one has its photos looked at while the other brings its own to disk
 _BATCH = 8  # larger ones are slower on processors (architecture.md, section 2)
 _LOOK_EVERY_S = 0.5
 

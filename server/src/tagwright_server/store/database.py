@@ -133,28 +133,41 @@ class Database:
 
         return self._run(change)
 
-    def lookup(self, query: Any) -> Callable[..., Row | None]:
-        """Compile a SELECT of one row, once, for where every call passes: building costs more than running.
+    def prepared(self, query: Any) -> Callable[..., list[Row]]:
+        """Compile a SELECT once, for where every call or photo passes: building costs more than running.
 
         What is returned takes its parameters, as the driver does.
         """
         sql, _ = self._engine.queries.get_sql_context().sql(query).query()
         converters = [column.python_value for column in query.selected_columns]
 
-        def look_up(*parameters: object) -> Row | None:
+        def run(*parameters: object) -> list[Row]:
             rows: list[Row] = self._run(lambda queries: queries.execute_sql(sql, parameters).fetchall())
-            if not rows:
-                return None
-            return tuple(convert(value) for convert, value in zip(converters, rows[0], strict=True))
+            return [tuple(convert(value) for convert, value in zip(converters, row, strict=True)) for row in rows]
+
+        return run
+
+    def lookup(self, query: Any) -> Callable[..., Row | None]:
+        """Do the same with a SELECT of one row."""
+        run = self.prepared(query)
+
+        def look_up(*parameters: object) -> Row | None:
+            rows = run(*parameters)
+            return rows[0] if rows else None
 
         return look_up
+
+    @property
+    def locks_rows(self) -> bool:
+        """Whether `locked` has something to do just now."""
+        return self._engine.row_locks and self.in_transaction
 
     def locked(self, query: Any) -> Any:
         """Make a SELECT lock its rows until the transaction ends, where one is under way and writers run in parallel.
 
         On SQLite there is nothing to lock: a transaction is alone from its beginning.
         """
-        return query.for_update() if self._engine.row_locks and self.in_transaction else query
+        return query.for_update() if self.locks_rows else query
 
     def lock(self, name: bytes) -> None:
         """Let no other transaction past this name until this one ends; call inside transaction()."""

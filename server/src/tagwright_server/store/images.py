@@ -61,11 +61,24 @@ class Images(Contents):
         twin = (ImageRow.source_sha256 == b"") & (ImageRow.account == "")
         self._twin = database.lookup(ImageRow.select(ImageRow.number).where(twin))
         self._owner = database.lookup(_owners(""))
+        self._found = database.lookup(_joined(ImageRow.select(*_COLUMNS).where(twin)))
+        alike = ImageRow.select(ImageRow.id, ImageRow.number, ImageRow.account, ImageRow.visibility)
+        alike = alike.join(ContentRow).where(ContentRow.perceptual_hash == 0).order_by(ContentRow.number.desc())
+        self._alike = database.prepared(alike.limit(_ALIKE_MAX))
+        self._with_band = [
+            database.prepared(
+                ContentRow.select(ContentRow.perceptual_hash).distinct().where(column == 0).limit(_SAME_BAND_MAX)
+            )
+            for column in BANDS
+        ]
         self._number = database.lookup(ImageRow.select(ImageRow.number).where(ImageRow.id == ""))
 
     def find(self, owner_id: str, source_sha256s: Sequence[bytes]) -> dict[bytes, Image]:
         """Return the photos of an account that came with these SHA-256."""
         with self._database.reading():
+            if not self._database.locks_rows:  # one by one: each is quicker than a query is built for all
+                rows = [self._found(sha256, owner_id) for sha256 in source_sha256s]
+                return {image.source_sha256: image for row in rows if row for image in [_image(row)]}
             return {
                 image.source_sha256: image
                 for some in chunks(source_sha256s)
@@ -194,20 +207,15 @@ class Images(Contents):
         """
         if not 0 <= distance <= _DISTANCE_MAX:
             raise ValueError("equal quarters find what differs in at most three bits")
+        found: list[tuple[int, int, str]] = []
         with self._database.reading():
-            alike = self._hashes_near(perceptual_hash, distance)
-            if not alike:
-                return []
-            hashes = list(alike)
-            newest = ContentRow.select(ContentRow.number, ContentRow.perceptual_hash)
-            newest = newest.where(ContentRow.perceptual_hash.in_(hashes)).order_by(ContentRow.number.desc())
-            newest = newest.limit(_ALIKE_MAX).alias("newest")
-            query = ImageRow.select(ImageRow.id, newest.c.perceptual_hash, ImageRow.number)
-            query = query.join(newest, on=(ImageRow.content == newest.c.number))
-            seen = seen_by(visible_to)
-            rows = self._database.rows(query if seen is None else query.where(seen))
-        rows.sort(key=lambda row: (alike[row[1]], -row[2]))
-        return [id for id, _, _ in rows[:limit]]
+            for bits, stored in self._hashes_near(perceptual_hash, distance):
+                for id, number, owner_id, visibility in self._alike(stored, _ALIKE_MAX):
+                    if visible_to in (None, owner_id) or visibility == Visibility.SHARED.value:
+                        found.append((bits, -number, id))
+                if len(found) >= _ALIKE_MAX:
+                    break
+        return [id for _, _, id in sorted(found)[:limit]]
 
     def usage(self, owner_id: str) -> Usage:
         """Return what an account keeps."""
@@ -241,14 +249,7 @@ class Images(Contents):
         return self._images(ImageRow.select(*_COLUMNS).where(which))
 
     def _images(self, query: Any) -> list[Image]:
-        # Outer joins, though each row is there: SQLite keeps their order, and so that of the photos without sorting.
-        for table, joined in (
-            (ModelRow, ImageRow.model == ModelRow.number),
-            (AccountRow, ImageRow.account == AccountRow.id),
-            (ContentRow, ImageRow.content == ContentRow.number),
-        ):
-            query = query.join_from(ImageRow, table, peewee.JOIN.LEFT_OUTER, on=joined)
-        return [_image(row) for row in self._database.rows(query)]
+        return [_image(row) for row in self._database.rows(_joined(query))]
 
     def _need(self, id: str) -> Image:
         image = self.get(id, visible_to=None)
@@ -265,16 +266,24 @@ class Images(Contents):
     def _count(self, owner_id: str, photos: int, size_bytes: int) -> None:
         self._database.change_many(_COUNT_USAGE, [(owner_id, photos, size_bytes)])
 
-    def _hashes_near(self, perceptual_hash: int, distance: int) -> dict[int, int]:
-        """Return the hashes, as stored, that differ in so many bits at most, and in how many they do."""
-        stored = contents.signed(perceptual_hash)
-        found = {stored}  # looked for even where there are too many with an equal quarter
-        for column, band in zip(BANDS, contents.bands(perceptual_hash), strict=True):
-            query = ContentRow.select(ContentRow.perceptual_hash).distinct().where(column == band)
-            found |= {row[0] for row in self._database.rows(query.limit(_SAME_BAND_MAX))}
-        distances = {each: (contents.unsigned(each) ^ perceptual_hash).bit_count() for each in found}
-        nearest = sorted((bits, each) for each, bits in distances.items() if bits <= distance)
-        return {each: bits for bits, each in islice(nearest, 500)}
+    def _hashes_near(self, perceptual_hash: int, distance: int) -> list[tuple[int, int]]:
+        """Return the hashes, as stored, that differ in so many bits at most; in how many they do comes first."""
+        found = {contents.signed(perceptual_hash)}  # looked for even where there are too many with an equal quarter
+        for look, band in zip(self._with_band, contents.bands(perceptual_hash), strict=True):
+            found |= {stored for [stored] in look(band, _SAME_BAND_MAX)}
+        distances = (((contents.unsigned(stored) ^ perceptual_hash).bit_count(), stored) for stored in found)
+        return sorted(near for near in distances if near[0] <= distance)
+
+
+def _joined(query: Any) -> Any:
+    # Outer joins, though each row is there: SQLite keeps their order, and so that of the photos without sorting.
+    for table, joined in (
+        (ModelRow, ImageRow.model == ModelRow.number),
+        (AccountRow, ImageRow.account == AccountRow.id),
+        (ContentRow, ImageRow.content == ContentRow.number),
+    ):
+        query = query.join_from(ImageRow, table, peewee.JOIN.LEFT_OUTER, on=joined)
+    return query
 
 
 def _owners(id: str) -> Any:
