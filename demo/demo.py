@@ -1,8 +1,9 @@
 """`make demo`: a Tagwright server with its Triton and an account of its own tags the sample photos.
 
-Shows the tags and where the time went. Uses what is installed beside the Python that runs it; its store is a temporary
-folder, and nothing is left behind. Arguments go to the server
-(`--inference=local`). Ends the server whatever happens; the exit code is 0 only if everything worked.
+Shows the tags and where the time went, then keeps some of the photos with tags that people gave them, and corrects the
+model. Uses what is installed beside the Python that runs it; its store is a temporary folder, and nothing is left
+behind. Arguments go to the server (`--inference=local`). Ends the server whatever happens; the exit code is 0 only if
+everything worked.
 """
 
 from __future__ import annotations
@@ -27,10 +28,17 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from tagwright_admin import screen
-from tagwright_client import Client, PhotoTags, TagwrightError
+from tagwright_admin import image_screen, screen
+from tagwright_client import Client, PhotoTags, TagwrightError, UploadPhoto, UploadResult
 
 PHOTOS = Path(__file__).resolve().parent / "photos"
+TYPED = {  # a few that can be seen, and a few that cannot: names, cameras, moods
+    "cat.jpg": ("cat", "chelsea", "cute"),
+    "coffee.jpg": ("coffee", "espresso", "goodmorning"),
+    "photographer.jpg": ("man", "camera", "bw"),
+    "rocket.jpg": ("rocket", "falcon9", "night"),
+}
+CORRECTED = "photographer.jpg"
 READY_WITHIN_S = 120.0  # a first start also reads everything from a cold disk
 STOPPED_WITHIN_S = 30.0  # the server itself gives calls 20 s
 THUMBNAIL_CELLS = 20  # leaves 57 of 80 columns for the rest
@@ -57,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
             show_server(client, out)
             for path in sorted(PHOTOS.glob("*.jpg")):
                 show_photo(path, client.tag(path), out)
+            show_library(client, out)
         out.print("The server has ended cleanly.\n")
     except (DemoError, TagwrightError) as err:
         print(f"demo: {err}", file=sys.stderr)
@@ -176,6 +185,29 @@ def show_photo(path: Path, tags: PhotoTags, out: Console) -> None:
     out.print()
 
 
+def show_library(client: Client, out: Console) -> None:
+    """Keep the photos with tags as people type them, correct the model, and print what is kept."""
+    out.print(Text("Kept, with the tags that people gave them:", style="bold"))
+    photos = [UploadPhoto(PHOTOS / name, user_tags=tags, key=name) for name, tags in TYPED.items()]
+    kept = {result.photo.key: tags_of(result) for result in client.upload(photos)}
+    wrong = next((tag.name for tag in reversed(kept[CORRECTED].tags) if tag.source == "MODEL"), None)
+    if wrong is not None:
+        client.review(kept[CORRECTED].image_id or "", reject=[wrong])
+    again = list(client.upload(photos))
+    image_screen.show_images(client.images())
+    out.print(Text(f"sent once more: {len(again)} photos, {sum(each.sent_bytes for each in again)} bytes", style="dim"))
+    if wrong is not None:
+        out.print(Text(f"{CORRECTED}: a person rejected {wrong!r}, so no model brings it back", style="dim"))
+    out.print()
+
+
+def tags_of(result: UploadResult) -> PhotoTags:
+    """Return the tags of a photo that is kept; raise what went wrong where it is not."""
+    if result.tags is None:
+        raise result.error or DemoError("a photo came to nothing")
+    return result.tags
+
+
 def where_the_time_went(tags: PhotoTags) -> str:
     """Return one line of milliseconds; what the server does not account for is the way there and back."""
     timings = tags.timings
@@ -213,6 +245,7 @@ def show_next(out: Console) -> None:
         (f"{command} tag {photos}", "photos and folders of yours"),
         (f"{command} tag --target-precision 0.9 {photos}", "only what is right nine times in ten"),
         (f"{command} tag --json {photos}/cat.jpg", "for programs"),
+        (f"{command} upload --private {photos}", "keeps photos and their tags; then: ls, show, review, export"),
         (f"{command} models --labels", "every label, with thresholds and measured quality"),
         ("docs/sdk.md", "the same from Python, in four lines"),
     )

@@ -35,9 +35,9 @@ class BlobsKilledContract:
                 first.hear(chance.randrange(20, 60))
                 first.process.kill()
                 first.end()
-                for _ in range(8):
+                for _ in range(100):
                     sweep(store, blobs)  # beside the other one, whose uploads are not to be taken away
-                    second.hear(5)
+                    second.hear(1)
             kept |= first.kept | second.kept
             deleting |= first.deleting | second.deleting
         with closing(open_store(url)) as store:

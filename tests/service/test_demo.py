@@ -26,6 +26,8 @@ def test_the_demo_tags_every_sample_photo_and_ends_its_server(repository: Path) 
     assert "TorchScript" in done.stdout
     assert "tagger@1" in done.stdout
     assert done.stdout.count("inference ") == len(PHOTOS)
+    assert "goodmorning" in done.stdout
+    assert "sent once more: 4 photos, 0 bytes" in done.stdout
     assert "The server has ended cleanly." in done.stdout
     assert "\x1b" not in done.stdout
 
