@@ -92,7 +92,7 @@ def work(url: str, folder: Path, name: str) -> None:
     mine: list[Image] = []
     while True:
         # From few different bytes, so that uploads, deletions and sweeps of the same ones meet.
-        number = chance.randrange(40)
+        number = chance.randrange(STAYING + 6)
         data = b"shared %d" % number
         source = digest(b"sent " + data)
         if chance.random() < 0.4 and mine:

@@ -45,6 +45,8 @@ def bench(
     engines: Annotated[str, typer.Option(help="engines to measure, separated by commas")] = "local,triton",
     repository: Annotated[Path, typer.Option(help="the model repository")] = ROOT / "model_repository",
     model: Annotated[str, typer.Option(help="the model in it")] = "tagger",
+    library: Annotated[Path | None, typer.Option(help="folder of MIRFlickr-25k, for the scenario of that name")] = None,
+    library_photos: Annotated[int, typer.Option(min=100, help="photos of it, at most")] = 20_000,
     list_them: Annotated[bool, typer.Option("--list", help="list the scenarios and end")] = False,
 ) -> None:
     """Measure how fast photos become tags, beside the fastest loop without a server on the same cores.
@@ -86,6 +88,8 @@ def bench(
             model=bundle.path,
             scratch=scratch,
             engines=tuple(chosen),
+            library=library,
+            library_photos=library_photos,
             step=stack.enter_context(_progress()),
             stack=stack,
         )

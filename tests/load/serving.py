@@ -55,7 +55,8 @@ class Serving:
     address: str
     engine: str  # as it calls itself, with its version
     start_s: float  # from the command to health's SERVING
-    token: str = field(repr=False)  # a key that may tag
+    data: Path  # the folder of all that it keeps
+    token: str = field(repr=False)  # a key that may tag, and keep
     password: str = field(repr=False)  # ACCOUNT's
 
     @property
@@ -88,10 +89,10 @@ def serve(engine: Engine, repository: Path, more: Sequence[str] = ()) -> Iterato
             with Client.connect(f"grpc://{address}") as client:
                 client.login(ACCOUNT, password)
                 name = client.models().engine
-                token = client.create_api_key(ACCOUNT, ["tagging:read"]).key
+                token = client.create_api_key(ACCOUNT, ["tagging:read", "tagging:write"]).key
             if not name.startswith(engine.begins):
                 raise NotServed(f"--inference={engine.setting} runs {name} on this machine")
-            yield Serving(process.pid, address, name, start_s, token, password)
+            yield Serving(process.pid, address, name, start_s, Path(data), token, password)
         finally:
             _stop(process)
 

@@ -29,6 +29,8 @@ class Setup:
     step: Callable[[str], None]  # tells the person at the terminal what is being measured
     stack: ExitStack
     engines: tuple[Engine, ...] = ENGINES
+    library: Path | None = None  # a folder of MIRFlickr-25k, for what needs a library of real size
+    library_photos: int = 20_000  # of it, at most
     cores: int = field(default_factory=cores)
 
     @cached_property

@@ -152,7 +152,7 @@ ONE = f"{1:032x}"
         ["tags", "rules", "dog", "--parent=animal"],
         ["tags", "rename", "dog", "hound"],
         ["tags", "merge", "dog", "--into=hound"],
-        ["retag", "--since=1d"],
+        ["retag", "--since=1d", "--no-wait"],
         ["operations"],
         ["export", "--format=jsonl", "--out=x"],
         ["export", "--format=xmp", "--out=x"],
