@@ -256,7 +256,19 @@ def test_what_is_just_within_the_limits_is_taken(ann: Person) -> None:
     assert (image.author, image.file_name) == ("é" * 256, "é" * 1024)
 
 
-ODD = ["<script>alert(1)</script>", "'; drop table image; --", "%", "_", "\\", "👩‍👩‍👧", "🐕", "كلب", "שמש ים", "../etc/passwd", "-"]
+ODD = [
+    "<script>alert(1)</script>",
+    "'; drop table image; --",
+    "%",
+    "_",
+    "\\",
+    "👩‍👩‍👧",
+    "🐕",
+    "كلب",
+    "שמש ים",
+    "../etc/passwd",
+    "-",
+]
 
 
 def test_odd_tags_are_just_tags(ann: Person) -> None:
@@ -312,9 +324,7 @@ def test_a_key_that_reads_tags_stores_nothing(ann: Person) -> None:
 def test_an_account_keeps_as_many_photos_as_it_may_and_nothing_of_more(
     repository: Path, database: dict[str, Any]
 ) -> None:
-    with running(
-        repository, backend=FakeBackend(), decoder=FakeDecoder(), account_photos_max=2, **database
-    ) as server:
+    with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), account_photos_max=2, **database) as server:
         ann, kept = person(server), unique()
         ann.store(kept)
         first_two = pb.TagImagesRequest(requests=[request(unique()), request(unique())])

@@ -29,7 +29,10 @@ else:
 _LOCAL = """
 
 Commands (each has its own --help):
-  admin   make the first administrator, or let one back in: tagwright-server admin create NAME
+  admin    make the first administrator, or let one back in: tagwright-server admin create NAME
+  backup   copy everything that is kept into a folder, beside a server that runs
+  restore  fill an empty data folder or database from a backup
+  check    look whether what is kept is whole
 """
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -24,7 +25,7 @@ JOURNAL_BYTES_MAX = 32 * 1024 * 1024  # a journal that grew beyond this is cut b
 START_WAIT_S = 60.0  # for another server that is migrating
 _ROOM_BYTES_MIN = 1024 * 1024  # with less free, an I/O error is a full disk: extending -shm says "disk I/O error"
 _PROBE_WAIT_MS = 200
-_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100  # of every database (sqlite.org/fileformat2.html, section 1.3)
 
 
 def file_of(url: str) -> Path:
@@ -157,10 +158,14 @@ class SqliteEngine:
         by_effective_user = os.access in os.supports_effective_ids
         if not os.access(self._file.parent, os.W_OK | os.X_OK, effective_ids=by_effective_user):
             raise OSError(0, "its folder cannot be written")  # where -wal and -shm have to be
-        if self._file.exists() and _begins(self._file) not in {b"", _MAGIC}:  # SQLite would take a short file as empty
+        if self._file.exists() and 0 < self._file.stat().st_size < _HEADER_BYTES:  # SQLite would take it as empty
             raise OSError(0, "it is not a database")
         for file in (self._file, self._lock_file):
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if file.exists() and not os.access(file, os.R_OK | os.W_OK, effective_ids=by_effective_user):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            # One that is there is not opened: to close it again would drop all locks that this process has on it.
+            with suppress(FileExistsError):
+                os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _check(self) -> None:
         try:
@@ -204,11 +209,6 @@ class _Queries(peewee.SqliteDatabase):
 
     def _close(self, conn: Any) -> None:
         """Connections belong to connections.py."""
-
-
-def _begins(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return content.read(len(_MAGIC))
 
 
 def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:

@@ -113,7 +113,9 @@ class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, T
             nonlocal looked_s
             photo = candidate(said, look())
             looked_s = clock.monotonic_s()
-            if not self._parts.keeper.find(now.caller, [photo.source]):  # before its bytes take room that it may not have
+            if not self._parts.keeper.find(
+                now.caller, [photo.source]
+            ):  # before its bytes take room that it may not have
                 self._parts.keeper.check_room(now.caller, photo.content.size_bytes)
             keeping.put([photo], account_id=now.caller.account.id)
             return photo
