@@ -151,7 +151,7 @@ def test_a_server_whose_account_cannot_be_made_is_not_served_and_says_why(tmp_pa
 
 
 def test_what_is_printed_of_a_server_holds_no_secret() -> None:
-    printed = repr(Serving(1, "127.0.0.1:1", "engine", 1.0, token="the key", password="the password"))
+    printed = repr(Serving(1, "127.0.0.1:1", "engine", 1.0, Path(), token="the key", password="the password"))
     assert "the key" not in printed
     assert "the password" not in printed
 
