@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import queue
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
 from servers import PATIENCE_S
 
 from tagwright.v1 import tagging_service_pb2 as pb
@@ -73,3 +77,20 @@ def upload(channel: Any, photos: Iterable[bytes], **options: Any) -> dict[int, u
     for id, data in numbered.items():
         stream.offer(id, data, **said)
     return {result.offer_id: result for result in stream.results(numbered)}
+
+
+def ended(stream: Stream) -> tuple[grpc.StatusCode, str, str]:
+    """Hear the stream to its end, which has to be an error; return its code, reason and text."""
+    with pytest.raises(grpc.RpcError) as raised:
+        list(stream.call)
+    status = rpc_status.from_call(cast("grpc.Call", raised.value))
+    assert status is not None
+    return raised.value.code(), reason_of(status), status.message
+
+
+def reason_of(status: Any) -> str:
+    """Return the reason of a status."""
+    info = ErrorInfo()
+    for detail in status.details:
+        detail.Unpack(info)
+    return str(info.reason)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
 from clocks import MovedClock
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from grpc_status import rpc_status
+from google.rpc.error_details_pb2 import RetryInfo
 from servers import FakeBackend, FakeDecoder, Running, bearer, running
-from uploads import Stream, upload
+from uploads import Stream, ended, reason_of, upload
 
-from tagwright.v1 import image_pb2, tag_pb2, upload_pb2
+from tagwright.v1 import image_pb2, tag_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
-from tagwright.v1.tagging_options_pb2 import TaggingOptions
 from tagwright_server.errors import ModelUnavailable, Overloaded
 
 PHOTO = b"90#pier"
@@ -43,22 +41,6 @@ def small(repository: Path, backend: FakeBackend, decoder: FakeDecoder) -> Itera
 def _images(server: Running, **filter: Any) -> list[image_pb2.Image]:
     request = pb.ListImagesRequest(filter=image_pb2.ImageFilter(**filter), page_size=500)
     return list(server.tagging.ListImages(request).images)
-
-
-def _ends(stream: Stream) -> tuple[grpc.StatusCode, str, str]:
-    """Hear the stream to its end, which has to be an error; return its code, reason and text."""
-    with pytest.raises(grpc.RpcError) as raised:
-        list(stream.call)
-    status = rpc_status.from_call(cast("grpc.Call", raised.value))
-    assert status is not None
-    return raised.value.code(), _reason(status), status.message
-
-
-def _reason(status: Any) -> str:
-    info = ErrorInfo()
-    for detail in status.details:
-        detail.Unpack(info)
-    return str(info.reason)
 
 
 def test_photos_are_kept_with_what_was_said_of_them(stored: Running) -> None:
@@ -161,7 +143,7 @@ def test_what_is_wrong_with_one_offer_ends_that_one_only(
     stream.hear("pace")
     stream.offer(1, PHOTO, **said)
     error = stream.hear("result").error
-    assert _reason(error) == reason
+    assert reason_of(error) == reason
     assert error.message.startswith(where)
     stream.offer(1, PHOTO)  # its number is free again
     stream.hear("need")
@@ -176,116 +158,16 @@ def test_bytes_that_are_not_those_offered_are_not_kept(small: Running) -> None:
     stream.offer(1, PHOTO)
     stream.hear("need")
     stream.chunks(1, PHOTO[:-1] + b"?")
-    assert _reason(stream.hear("result").error) == "ARGUMENT_INVALID"
+    assert reason_of(stream.hear("result").error) == "ARGUMENT_INVALID"
     stream.finish()
     assert list(stream.call) == []
     assert _images(small) == []
 
 
-def _offers_five(stream: Stream) -> None:
-    for id in range(5):
-        stream.offer(id, b"%d" % id)
-
-
-def _offers_a_number_twice(stream: Stream) -> None:
-    stream.offer(1, b"1")
-    stream.offer(1, b"2")
-
-
-def _sends_unasked(stream: Stream) -> None:
-    stream.chunks(3, b"3")
-
-
-def _sends_too_much(stream: Stream) -> None:
-    stream.offer(1, PHOTO)
-    stream.chunks(1, PHOTO + b"!")
-
-
-def _sends_a_large_piece(stream: Stream) -> None:
-    stream.send(chunk=upload_pb2.UploadChunk(offer_id=1, data=bytes(64 * 1024 + 1)))
-
-
-def _sends_a_huge_piece(stream: Stream) -> None:
-    stream.send(chunk=upload_pb2.UploadChunk(offer_id=1, data=bytes(600 * 1024)))
-
-
-def _starts_again(stream: Stream) -> None:
-    stream.send(start=upload_pb2.UploadStart())
-
-
-def _says_nothing(stream: Stream) -> None:
-    stream.send()
-
-
-def _offers_no_digest(stream: Stream) -> None:
-    stream.offer(1, PHOTO, source_sha256="xyz")
-
-
-def _ends_too_early(stream: Stream) -> None:
-    stream.offer(1, PHOTO)
-    stream.hear("pace")
-    stream.hear("need")
-    stream.finish()
-
-
-def _goes_over_the_bytes(stream: Stream) -> None:
-    for id in range(3):
-        stream.offer(id, b"%d" % id + b" " * 1500)
-    for id in range(3):
-        stream.chunks(id, (b"%d" % id + b" " * 1500)[:-1])
-
-
-@pytest.mark.parametrize(
-    "breaks",
-    [
-        _offers_five,
-        _offers_a_number_twice,
-        _sends_unasked,
-        _sends_too_much,
-        _sends_a_large_piece,
-        _sends_a_huge_piece,
-        _starts_again,
-        _says_nothing,
-        _offers_no_digest,
-        _ends_too_early,
-        _goes_over_the_bytes,
-    ],
-)
-def test_who_breaks_the_rules_is_told_and_cut_off(small: Running, decoder: FakeDecoder, breaks: Any) -> None:
-    decoder.latch.close()
-    stream = Stream(small.channel)
-    breaks(stream)
-    code, reason, _ = _ends(stream)
-    decoder.latch.open()
-    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
-    assert upload(small.channel, [b"77"])[0].tags.image_id  # others go on
-
-
-def test_the_first_message_has_to_be_the_start(small: Running) -> None:
-    call = small.tagging.UploadImages(iter([pb.UploadImagesRequest(chunk=upload_pb2.UploadChunk())]))
-    with pytest.raises(grpc.RpcError) as raised:
-        list(call)
-    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert list(small.tagging.UploadImages(iter([]))) == []
-
-
-@pytest.mark.parametrize(
-    ("start", "code"),
-    [
-        ({"options": TaggingOptions(model="nobody")}, grpc.StatusCode.NOT_FOUND),
-        ({"options": TaggingOptions(min_score=2)}, grpc.StatusCode.INVALID_ARGUMENT),
-        ({"visibility": 9}, grpc.StatusCode.INVALID_ARGUMENT),
-        ({"user_tag_source": tag_pb2.TAG_SOURCE_MODEL}, grpc.StatusCode.INVALID_ARGUMENT),
-    ],
-)
-def test_a_start_that_makes_no_sense_is_refused(small: Running, start: dict[str, Any], code: grpc.StatusCode) -> None:
-    assert _ends(Stream(small.channel, **start))[0] is code
-
-
 def test_a_stream_in_which_nothing_comes_is_ended(small: Running) -> None:
     stream = Stream(small.channel)
     stream.hear("pace")
-    code, reason, _ = _ends(stream)
+    code, reason, _ = ended(stream)
     assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 
 
@@ -300,7 +182,7 @@ def test_a_photo_that_the_model_cannot_look_at_may_be_offered_again(small: Runni
     error = stream.hear("result").error
     retry = RetryInfo()
     assert any(detail.Unpack(retry) for detail in error.details)
-    assert (_reason(error), retry.retry_delay.seconds) == ("MODEL_UNAVAILABLE", 3)
+    assert (reason_of(error), retry.retry_delay.seconds) == ("MODEL_UNAVAILABLE", 3)
     backend.error = None
     stream.offer(1, PHOTO)
     stream.hear("need")
@@ -335,7 +217,7 @@ def test_a_fault_of_ours_ends_the_stream_without_a_word_about_it(small: Running,
     stream.hear("pace")
     stream.hear("need")
     stream.chunks(1, PHOTO)
-    code, reason, text = _ends(stream)
+    code, reason, text = ended(stream)
     assert (code, reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "secret" not in text
 
@@ -353,7 +235,7 @@ def test_a_session_that_ends_meanwhile_ends_the_upload(small: Running, decoder: 
     assert account is not None
     small.app.data.store.accounts.delete(account.id)
     decoder.latch.open()
-    assert _ends(stream)[:2] == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+    assert ended(stream)[:2] == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
     assert _images(small) == []
 
 
@@ -364,7 +246,7 @@ def test_an_account_over_its_quota_is_told_before_it_sends_anything(repository: 
         stream = Stream(server.stranger, metadata=metadata)
         stream.hear("pace")
         stream.offer(1, b"2")
-        assert _reason(stream.hear("result").error) == "QUOTA_EXCEEDED"
+        assert reason_of(stream.hear("result").error) == "QUOTA_EXCEEDED"
         stream.offer(2, b"1")  # what it has costs nothing
         assert stream.hear("result").tags.existing
         stream.finish()
@@ -383,7 +265,7 @@ def test_more_uploads_than_there_are_places_are_refused(repository: Path) -> Non
     with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), uploads_max=1) as server:
         first = Stream(server.channel)
         first.hear("pace")
-        assert _ends(Stream(server.channel))[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert ended(Stream(server.channel))[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
         first.finish()
         assert list(first.call) == []
 
