@@ -7,6 +7,7 @@ are killed and started, and the counts and the differences are exact. What peopl
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import uuid
 from collections import Counter
@@ -32,6 +33,7 @@ from tagwright_server.store.image_records import (
     OperationState,
     TagChange,
 )
+from tagwright_server.store.operations import LeaseLost
 from tagwright_server.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -164,7 +166,7 @@ class Runner:
             log.warning("operations are carried on in %s: %s", _LEASE, err)
 
     def _carry_on(self) -> bool:
-        """Do some photos of one operation; return whether there was one."""
+        """Do what there is to do of one operation; return whether there was one."""
         now = self._clock.now()
         operation = self._store.operations.claim(self._holder, at=now, lease_until=now + _LEASE)
         if operation is None:
@@ -174,30 +176,41 @@ class Runner:
         except NotFound as err:  # a later version of the server may not have it any more
             self._finish(operation, OperationState.FAILED, err)
             return True
+        try:
+            self._go_through(operation)
+        except ComeBack:
+            raise
+        except Exception:  # it would fail again and again, and keep the others from their turn
+            error_id = secrets.token_hex(6)
+            log.exception("error %s in operation %s", error_id, operation.id)
+            fault = TagwrightError(f"Something went wrong in the server. Error id: {error_id}")
+            self._finish(operation, OperationState.FAILED, fault)
+        return True
+
+    def _go_through(self, operation: Operation) -> None:
+        """Do batch after batch, until it has ended, another server has it, or this one stops."""
         while not self._stop.is_set():
             if operation.cancelling:
                 self._finish(operation, OperationState.CANCELLED)
-                return True
+                return
             images = self._store.images.following(
                 operation.filter, after=operation.cursor, last=operation.last, limit=_BATCH
             )
             if not images:
                 self._finish(operation, OperationState.SUCCEEDED)
-                return True
+                return
             try:
-                further = self._do(operation, images)
+                operation = self._do(operation, images)
+            except LeaseLost:
+                return
             except ComeBack as err:
                 log.info("operation %s waits %g s: %s", operation.id, err.retry_after_s, err)
                 self._stop.wait(err.retry_after_s)
-                further = operation
+                operation = self._store.operations.get(operation.id) or operation  # it may have been cancelled
             except DeadlineExceeded:
-                further = operation
-            if further is None:  # another server has it
-                return True
-            operation = further
-        return True
+                log.info("operation %s tries its next photos once more", operation.id)
 
-    def _do(self, operation: Operation, images: Sequence[Image]) -> Operation | None:
+    def _do(self, operation: Operation, images: Sequence[Image]) -> Operation:
         looked = self._looked_at(operation, images)
         with self._store.transaction():
             step = self._apply(operation, images, looked)
@@ -252,10 +265,10 @@ class Runner:
     def _still_there(
         self, images: Sequence[Image], looked: dict[int, ImageTags | TagwrightError]
     ) -> Iterator[tuple[Image, ImageTags | TagwrightError]]:
-        there = self._store.images.many([image.id for image in images], visible_to=None)
         for image in images:
-            if image.id in there and image.number in looked:
-                yield there[image.id], looked[image.number]
+            there = self._store.images.get(image.id, visible_to=None)  # held, so that it stays until all is written
+            if there is not None and image.number in looked:
+                yield there, looked[image.number]
 
     def _renew(self, operation: Operation, image: Image, found: ImageTags) -> dict[str, TagChange]:
         before = self._store.tags.of([image.number]).get(image.number, ())
