@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import postgres
 import pytest
+from disks import fill, small_disk
 from stores import an_account, an_event
 
 from tagwright_server.errors import StartupError, StorageFull
@@ -21,27 +19,7 @@ from tagwright_server.store.store import Store, open_store
 LONG = "x" * 2000
 MIB = 1024 * 1024
 
-
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A disk of 24 MiB; only root can make one."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o755)  # PostgreSQL is another user
-        mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", name]
-        if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-            pytest.skip("only root can mount a small disk, and not everywhere")
-        try:
-            yield Path(name)
-        finally:
-            subprocess.run(["umount", "--lazy", name], check=True)
-
-
-def fill(disk: Path, *, but_bytes: int = 0) -> Path:
-    """Take all room of a disk, but for so much; return the file that has it."""
-    room = os.statvfs(disk)
-    ballast = disk / "ballast"
-    ballast.write_bytes(bytes(room.f_bavail * room.f_frsize - but_bytes))
-    return ballast
+__all__ = ["small_disk"]  # the fixture
 
 
 def write_until_full(store: Store) -> list[Account]:
@@ -76,7 +54,7 @@ def see_that_it_survives(store: Store, make_room: Callable[[], None]) -> None:
 
 
 def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pages = [60]
+    pages = [160]
     connect = SqliteEngine.connect
 
     def with_few_pages(self: SqliteEngine, *, quickly: bool = False) -> sqlite3.Connection:

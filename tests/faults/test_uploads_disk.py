@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import bundles
 import pytest
+from disks import MIB, fill, small_disk
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from processes import ends_saying
 from servers import FakeBackend, FakeDecoder, Running, failure_of, photo, running
@@ -18,22 +17,10 @@ from uploads import upload
 
 from tagwright.v1 import tagging_service_pb2 as pb
 
-MIB = 1024 * 1024
+__all__ = ["small_disk"]  # the fixture
+
 LARGE = [b"%d#" % n + b"x" * 300_000 for n in range(10)]
 MANY_TAGS = {"user_tags": [f"{n:03} {'long ' * 24}" for n in range(250)]}
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A disk of 32 MiB; only root can make one."""
-    with tempfile.TemporaryDirectory() as name:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", name]
-        if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-            pytest.skip("only root can mount a small disk, and not everywhere")
-        try:
-            yield Path(name)
-        finally:
-            subprocess.run(["umount", "--lazy", name], check=True)
 
 
 @pytest.fixture(params=["photos", "database"])
@@ -49,10 +36,7 @@ def crowded(
         folders["database"] = f"sqlite://{small_disk}/store.db"
     with running(tmp_path / "models", backend=FakeBackend(), decoder=FakeDecoder(), **folders) as server:
         assert upload(server.channel, [b"55"])[0].tags.image_id
-        room = os.statvfs(small_disk)
-        ballast = small_disk / "ballast"
-        ballast.write_bytes(bytes(room.f_bavail * room.f_frsize - MIB))
-        yield server, ballast, folders
+        yield server, fill(small_disk, but_bytes=MIB), folders
 
 
 def _count(server: Running) -> int:

@@ -30,6 +30,7 @@ SERVICES = (*auth_pb.DESCRIPTOR.services_by_name.values(), *pb.DESCRIPTOR.servic
 METHODS = {f"/{service.full_name}/{method.name}": method for service in SERVICES for method in service.methods}
 AUTH = "/tagwright.v1.AuthService/"
 LOGIN, LOGOUT = AUTH + "Login", AUTH + "Logout"
+STREAMS = {f"/tagwright.v1.TaggingService/{name}" for name in ("UploadImages", "GetImageContent")}
 # What the comments of the services promise; nothing else may ever come of a request alone, and INTERNAL least of all.
 CODES = {
     "IMAGE_REJECTED": grpc.StatusCode.INVALID_ARGUMENT,
@@ -56,8 +57,23 @@ REASONS = {
     "ListApiKeys": {"ARGUMENT_INVALID", "NOT_FOUND"},
     "RevokeApiKey": _ONCE | {"NOT_FOUND"},
     "ListAuditEvents": {"ARGUMENT_INVALID"},
-    "TagImage": {"ARGUMENT_INVALID", "IMAGE_REJECTED", "NOT_FOUND"},
+    "TagImage": _ONCE | {"IMAGE_REJECTED", "NOT_FOUND"},
     "TagImages": {"ARGUMENT_INVALID", "IMAGE_REJECTED", "NOT_FOUND"},
+    "UploadImages": {"ARGUMENT_INVALID", "NOT_FOUND"},
+    "GetImage": {"ARGUMENT_INVALID", "NOT_FOUND"},
+    "ListImages": {"ARGUMENT_INVALID"},
+    "UpdateImage": _ONCE | {"NOT_FOUND"},
+    "DeleteImage": _ONCE | {"NOT_FOUND"},
+    "GetImageContent": {"ARGUMENT_INVALID", "NOT_FOUND"},
+    "ReviewTags": _ONCE | {"NOT_FOUND"},
+    "ListTags": {"ARGUMENT_INVALID"},
+    "RenameTag": _ONCE | {"NOT_FOUND", "NAME_TAKEN"},
+    "MergeTags": _ONCE | {"NOT_FOUND"},
+    "SetTagRules": _ONCE | {"NAME_TAKEN"},
+    "RetagImages": _ONCE | {"NOT_FOUND", "QUOTA_EXCEEDED"},
+    "GetOperation": {"ARGUMENT_INVALID", "NOT_FOUND"},
+    "ListOperations": {"ARGUMENT_INVALID"},
+    "CancelOperation": _ONCE | {"NOT_FOUND"},
     "ListModels": {"ARGUMENT_INVALID"},
 }
 ANSWERED_WITHIN_S = 10.0
@@ -135,15 +151,24 @@ class _Quiet(FakeBackend):
         return super().infer(model, pixels // 3, timeout_s=timeout_s)
 
 
+def _sender(fuzzed: Fuzzed, method: str) -> Callable[..., list[bytes]]:
+    """A call that sends one message, and nothing behind it, and returns all that comes."""
+    if method in STREAMS:
+        many: Any = fuzzed.server.stranger.stream_stream(method)
+        return lambda message, **options: list(many(iter([message]), **options))
+    one: Any = fuzzed.server.stranger.unary_unary(method)
+    return lambda message, **options: [one(message, **options)]
+
+
 def _answered(fuzzed: Fuzzed, method: str, message: bytes, token: str | None) -> None:
     """Send `message` and see that it is answered in time, as the contract says."""
     if token is not None and method == LOGOUT:
         token = fuzzed.token()
     answers: list[bytes] = []
-    send: Callable[..., bytes] = fuzzed.server.stranger.unary_unary(method)
+    send = _sender(fuzzed, method)
 
     def call(**options: Any) -> None:
-        answers.append(send(message, **options))
+        answers.extend(send(message, **options))
         raise _Answered
 
     metadata = bearer(token) if token is not None else ()
@@ -151,7 +176,8 @@ def _answered(fuzzed: Fuzzed, method: str, message: bytes, token: str | None) ->
         failure = failure_of(call, timeout=ANSWERED_WITHIN_S, metadata=metadata)
     except _Answered:
         assert token is not None or method == LOGIN
-        _check_answer(GetMessageClass(METHODS[method].output_type).FromString(answers[0]))
+        for answer in answers:
+            _check_answer(GetMessageClass(METHODS[method].output_type).FromString(answer))
         return
     assert failure.info.domain == "tagwright"
     allowed = REASONS[METHODS[method].name] if token is not None or method == LOGIN else {"TOKEN_INVALID"}
@@ -217,8 +243,9 @@ def test_whatever_a_stranger_sends_is_refused(fuzzed: Fuzzed, method: str, data:
 @settings(TRIES, max_examples=30)
 def test_no_token_that_was_made_up_lets_anybody_in(fuzzed: Fuzzed, method: str, token: str) -> None:
     for said in (f"Bearer {token}", f"Bearer tws_{token}", token):
-        send: Callable[..., bytes] = fuzzed.server.stranger.unary_unary(method)
-        failure = failure_of(send, b"", metadata=(("authorization", said),), timeout=ANSWERED_WITHIN_S)
+        failure = failure_of(
+            _sender(fuzzed, method), b"", metadata=(("authorization", said),), timeout=ANSWERED_WITHIN_S
+        )
         assert (failure.code, failure.info.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
 
 
