@@ -7,6 +7,7 @@ sleeping.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -71,6 +72,14 @@ class Latch:
         """Come here and wait; False where it stayed closed."""
         self.arrived.release()
         return self.opened.wait(min(timeout_s, PATIENCE_S))
+
+
+def await_true(claim: Callable[[], bool]) -> None:
+    """Wait until it is so: of what another thread does and tells nobody."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not claim():
+        assert time.monotonic() < deadline, "it never came true"
+        threading.Event().wait(0.01)
 
 
 class FakeBackend:
@@ -160,7 +169,7 @@ class FakeDecoder:
         self.submitted = 0
         self.cancelled = threading.Semaphore(0)
 
-    def submit(self, data: bytes, model: Bundle, *, keep: bool = False) -> FakeJob:
+    def submit(self, data: bytes, model: Bundle, *, keep: bool = False, ours: bool = False) -> FakeJob:
         self.submitted += 1
         return FakeJob(self, data, model.size, keep)
 

@@ -13,7 +13,7 @@ import people
 import pytest
 from calls import new_id
 from people import SHARED, Person, administrator, person, unique
-from servers import FakeBackend, FakeDecoder, Running, failure_in, failure_of, running
+from servers import FakeBackend, FakeDecoder, Running, await_true, failure_in, failure_of, running
 
 from tagwright.v1 import tag_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
@@ -127,8 +127,8 @@ def test_equal_photos_of_two_accounts_are_two_whose_bytes_are_kept_once(
     ann.delete(hers.image_id)
     assert b"".join(bob.content(his.image_id)[1]) == data
     bob.delete(his.image_id)
-    assert not blobs.exists(sha256)
-    assert not shared.app.data.store.images.contents_known([sha256])
+    await_true(lambda: not blobs.exists(sha256))  # the housekeeper does it, who was woken
+    await_true(lambda: not shared.app.data.store.images.contents_known([sha256]))
 
 
 def test_one_content_from_two_files_of_one_account_is_two_photos(shared: Running, ann: Person) -> None:

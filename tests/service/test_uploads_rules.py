@@ -21,7 +21,7 @@ PHOTO = b"90#pier"
 @pytest.fixture
 def small(repository: Path, backend: FakeBackend, decoder: FakeDecoder) -> Iterator[Running]:
     """A server of small limits, whose network and decoder a test steers."""
-    limits: dict[str, Any] = {"upload_photos_max": 4, "upload_bytes_max": 2048}
+    limits: dict[str, Any] = {"upload_photos_max": 4, "upload_bytes_max": 2048, "photo_bytes_max": 4096}
     with running(repository, backend=backend, decoder=decoder, **limits) as serving:
         yield serving
         backend.latch.open()
@@ -75,10 +75,15 @@ def _ends_too_early(stream: Stream) -> None:
 
 
 def _goes_over_the_bytes(stream: Stream) -> None:
-    for id in range(3):
-        stream.offer(id, b"%d" % id + b" " * 1500)
-    for id in range(3):
-        stream.chunks(id, (b"%d" % id + b" " * 1500)[:-1])
+    for id in range(4):
+        stream.offer(id, b"%d" % id + b" " * 1900)
+    for id in range(4):
+        stream.chunks(id, (b"%d" % id + b" " * 1900)[:-1])  # each of them stays incomplete
+
+
+def _sends_an_empty_piece(stream: Stream) -> None:
+    stream.offer(1, PHOTO)
+    stream.send(chunk=upload_pb2.UploadChunk(offer_id=1))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +100,7 @@ def _goes_over_the_bytes(stream: Stream) -> None:
         _offers_no_digest,
         _ends_too_early,
         _goes_over_the_bytes,
+        _sends_an_empty_piece,
     ],
 )
 def test_who_breaks_the_rules_is_told_and_cut_off(small: Running, decoder: FakeDecoder, breaks: Any) -> None:

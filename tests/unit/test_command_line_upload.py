@@ -153,6 +153,8 @@ def test_without_a_journal_nothing_is_left_behind_and_with_a_name_it_is_there(
 
 def test_failures_are_told_counted_and_written_down_and_can_be_tried_again(server: KeptPhotos, photos: Path) -> None:
     (photos / "z.jpg").write_bytes(b"!truncated")
+    Path("no").mkdir()
+    Path("no/such.jpg").symlink_to("nowhere")
     done = run("upload", photos, "no/such.jpg")
     assert done.code == 1
     assert (done.count("stored"), done.count("failed: IMAGE_REJECTED")) == ("2", "1")
@@ -168,7 +170,7 @@ def test_failures_are_told_counted_and_written_down_and_can_be_tried_again(serve
     assert (again.code, names(server)) == (1, ["z.jpg"])
     left = Path("upload-failures.jsonl").read_text()
     assert (len(left.splitlines()), "such.jpg" in left) == (1, True)
-    Path("no").mkdir()
+    Path("no/such.jpg").unlink()
     Path("no/such.jpg").write_bytes(b"such")
     assert run("upload", "--retry=upload-failures.jsonl").code == 0
     assert not Path("upload-failures.jsonl").exists()
@@ -326,6 +328,7 @@ def test_a_dry_run_shows_what_would_be_sent_and_asks_no_server(server: KeptPhoto
     assert (done.code, server.calls, server.closed) == (0, [], 0)
     assert f"{photos / 'a.png'}  3 bytes  monkey, ape house\n" in done.stdout
     assert "3 photos with 2 user tags would be offered\n" in done.stderr
+    Path("nothing.jpg").symlink_to("nowhere")
     first = run("upload", photos, "nothing.jpg", "--dry-run", "--json")
     assert (first.code, first.lines[0]["user_tags"]) == (1, ["monkey", "ape house"])
     assert first.lines[-1]["error"]["reason"] == "PHOTO_UNREADABLE"

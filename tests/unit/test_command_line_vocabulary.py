@@ -9,7 +9,16 @@ import kept_photos
 import pytest
 from kept_photos import KeptPhotos, operation, run
 
-from tagwright_client import ImageFailure, ImageRejected, InternalError, Operation, ServerUnreachable, TagEntry
+from tagwright_client import (
+    ArgumentInvalid,
+    FieldViolation,
+    ImageFailure,
+    ImageRejected,
+    InternalError,
+    Operation,
+    ServerUnreachable,
+    TagEntry,
+)
 
 
 @pytest.fixture
@@ -47,16 +56,45 @@ def test_tags_are_renamed_and_merged(server: KeptPhotos) -> None:
     ]
 
 
-def test_rules_are_shown_and_only_what_is_named_is_replaced(server: KeptPhotos) -> None:
+def test_rules_are_added_and_taken_away_and_what_is_not_named_stays(server: KeptPhotos) -> None:
     assert run("tags", "rules", " DOG ", "--json").lines[0]["parents"] == ["animal"]
-    run("tags", "rules", "dog", "--alias=hund", "--alias=perro")
-    assert server.entries["dog"] == TagEntry("dog", ("hund", "perro"), ("animal",), 0, 0)
-    run("tags", "rules", "dog", "--parent=pet", "--no-aliases")
+    done = run("tags", "rules", "dog", "--alias= Hund ", "--alias=perro", "--alias=hound")
+    assert server.entries["dog"] == TagEntry("dog", ("hound", "rex\x07", "hund", "perro"), ("animal",), 0, 0)
+    assert done.stdout.splitlines()[0] == "alias added: hund, perro"
+    done = run("tags", "rules", "dog", "--remove-alias=HOUND", "--alias=chien", "--parent=pet")
+    assert server.entries["dog"] == TagEntry("dog", ("rex\x07", "hund", "perro", "chien"), ("animal", "pet"), 0, 0)
+    assert done.stdout.splitlines()[:3] == ["alias added: chien", "alias taken away: hound", "parent added: pet"]
+    done = run("tags", "rules", "dog", "--no-aliases", "--remove-parent=animal", "--json")
     assert server.entries["dog"] == TagEntry("dog", (), ("pet",), 0, 0)
+    assert done.lines[0]["aliases_removed"] == ["rex\x07", "hund", "perro", "chien"]
+    assert (done.lines[0]["parents_removed"], done.lines[0]["parents_added"]) == (["animal"], [])
+    assert run("tags", "rules", "dog", "--parent=pet").stdout.startswith("nothing changed\n")
     run("tags", "rules", "dog", "--no-parents")
     assert server.entries["dog"].parents == ()
     run("tags", "rules", "cat", "--parent=animal")
     assert server.entries["cat"].parents == ("animal",)
+
+
+def test_an_alias_stands_for_its_tag_whose_rules_stay(server: KeptPhotos) -> None:
+    assert run("tags", "rules", "hound", "--json").lines[0]["name"] == "dog"
+    run("tags", "rules", "hound", "--alias=hund")
+    assert server.entries["dog"].aliases == ("hound", "rex\x07", "hund")
+    assert server.entries["dog"].parents == ("animal",)
+    assert "hound" not in server.entries
+
+
+@pytest.mark.parametrize("command", [["retag", "--not-model=fake"], ["ls", "--model=fake"]])
+def test_a_model_filter_without_a_version_is_refused_in_one_line(
+    server: KeptPhotos, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    def refuse(**asked: object) -> Any:
+        wrong = FieldViolation("filter.model_version", 'must be NAME@VERSION, not "fake"')
+        raise ArgumentInvalid(wrong.description, code="INVALID_ARGUMENT", field_violations=(wrong,))
+
+    monkeypatch.setattr(server, "retag", refuse)
+    monkeypatch.setattr(server, "images", refuse)
+    done = run(*command)
+    assert (done.code, done.stdout, done.stderr) == (2, "", 'must be NAME@VERSION, not "fake"\n')
 
 
 @pytest.mark.parametrize(
@@ -67,6 +105,10 @@ def test_rules_are_shown_and_only_what_is_named_is_replaced(server: KeptPhotos) 
         ["tags", "merge", "--into=dog"],
         ["tags", "rules", "nobody"],
         ["tags", "rules", "dog", "--alias=a", "--no-aliases"],
+        ["tags", "rules", "dog", "--alias=a", "--remove-alias=A"],
+        ["tags", "rules", "dog", "--no-parents", "--remove-parent=animal"],
+        ["tags", "rules", "dog", "--remove-alias=cat"],
+        ["tags", "rules", "dog", "--remove-parent=cat"],
         ["tags", "one", "two"],
         ["tags", "--no-such"],
         ["operations", "nobody"],

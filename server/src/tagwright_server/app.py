@@ -124,7 +124,7 @@ class App:
                                 data.blobs,
                                 keeper=keeper,
                                 decoder=decoder,
-                                sweep=housekeeping.sweep_photos,
+                                sweep=housekeeping.wake,
                                 clock=clock,
                             ),
                             vocabulary=Vocabulary(data.store, clock=clock),
@@ -249,8 +249,8 @@ class _BundleDecoder:
         self._pool = pool
         self._preprocessing = {(bundle.name, bundle.version): _preprocessing(bundle) for bundle in bundles}
 
-    def submit(self, data: bytes, model: Bundle, *, keep: bool = False) -> Pending:
-        return self._pool.submit(data, self._preprocessing[model.name, model.version], keep=keep)
+    def submit(self, data: bytes, model: Bundle, *, keep: bool = False, ours: bool = False) -> Pending:
+        return self._pool.submit(data, self._preprocessing[model.name, model.version], keep=keep, ours=ours)
 
     def thumbnail(self, data: bytes, *, timeout_s: float) -> Thumbnail:
         return self._pool.submit_thumbnail(data).result(timeout_s=timeout_s)

@@ -142,7 +142,7 @@ class _Nothing:
     def infer(self, model: Bundle, pixels: NDArray[np.uint8], *, timeout_s: float) -> Prediction:
         raise NotImplementedError
 
-    def submit(self, data: bytes, model: Bundle, *, keep: bool = False) -> NoReturn:
+    def submit(self, data: bytes, model: Bundle, *, keep: bool = False, ours: bool = False) -> NoReturn:
         raise NotImplementedError
 
     def thumbnail(self, data: bytes, *, timeout_s: float) -> NoReturn:

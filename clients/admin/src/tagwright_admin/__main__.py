@@ -6,13 +6,17 @@ import io
 import os
 import sys
 
+_INTERRUPTED = 130  # as in `connection`, which is not imported yet when it is needed
+
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
     # grpc's own lines on standard error: what matters in them is in our errors. Read when grpc is imported, so later.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from tagwright_admin.commands import app
-
+    try:
+        from tagwright_admin.commands import app
+    except KeyboardInterrupt:  # it takes a moment, and nothing is begun yet
+        sys.exit(_INTERRUPTED)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name or a bar that the terminal's encoding lacks is shown as \xNN instead of ending the run.

@@ -46,8 +46,16 @@ def image_saved(id: str, *, path: str, info: ContentInfo) -> str:
     )
 
 
-def tag_entry(shown: TagEntry) -> str:
-    """Return the line of one tag by itself."""
+def tag_entry(shown: TagEntry, *, before: TagEntry | None = None) -> str:
+    """Return the line of one tag by itself; with what there was before, also what differs."""
+    changed = {}
+    if before is not None:
+        for title, old, new in (
+            ("aliases", before.aliases, shown.aliases),
+            ("parents", before.parents, shown.parents),
+        ):
+            changed[f"{title}_added"] = [name for name in new if name not in old]
+            changed[f"{title}_removed"] = [name for name in old if name not in new]
     return line(
         {
             "name": shown.name,
@@ -55,6 +63,7 @@ def tag_entry(shown: TagEntry) -> str:
             "parents": list(shown.parents),
             "image_count": shown.image_count,
             "confirmed_count": shown.confirmed_count,
+            **changed,
         }
     )
 

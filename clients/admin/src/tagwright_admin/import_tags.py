@@ -15,7 +15,7 @@ from rich.text import Text
 from tagwright_admin import jsonl, screen, tag_files, xmp
 from tagwright_admin.connection import FAILED, INTERRUPTED, USAGE, Json, Refused, Url, connected, ending
 from tagwright_admin.folders import disk_folder
-from tagwright_admin.tag_import import Finder, Plan, plan
+from tagwright_admin.tag_import import Finder, Names, Plan, plan
 from tagwright_admin.tag_records import PhotoRecord, Problem
 from tagwright_client import ScopeMissing, ServerUnreachable, TagwrightError, TokenInvalid
 
@@ -64,6 +64,7 @@ def import_tags(
     tally = _Tally()
     interrupted = False
     with connected(url) as client:
+        names = Names(client)
         try:
             for record, image in Finder(client).found(_records(path, tally)):
                 tally.photos += 1
@@ -71,7 +72,7 @@ def import_tags(
                     tally.absent += 1
                     _complain("there is no such photo, or it is not yours to see", record.where, tally.absent)
                     continue
-                said = plan(image, record)
+                said = plan(image, record, meant=names.meant)
                 tally.decided += said.decided
                 try:
                     if not said.empty and not dry_run:

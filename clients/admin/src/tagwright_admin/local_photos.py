@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -52,17 +53,20 @@ class LocalPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A path, or a photo, that cannot be read, and why."""
+    """A path, or a photo, that cannot be read, and why. In a zip: which, and its name there."""
 
     path: str
     text: str
+    archive: str = ""
+    member: str = ""
 
 
 @dataclass(slots=True)
 class Skipped:
-    """How much was passed over on the way."""
+    """What was passed over on the way; `empty` are the folders and zips without a photo."""
 
     links: int = 0
+    empty: list[str] = field(default_factory=list)
 
 
 def find(paths: Sequence[str], skipped: Skipped) -> Iterator[LocalPhoto | Unreadable]:
@@ -71,7 +75,7 @@ def find(paths: Sequence[str], skipped: Skipped) -> Iterator[LocalPhoto | Unread
         if os.path.isdir(path):
             yield from _below(path, skipped)
         elif path.lower().endswith(ZIP):
-            yield from in_zip(path)
+            yield from in_zip(path, skipped)
         else:
             yield one(path)
 
@@ -94,7 +98,7 @@ def one(path: str) -> LocalPhoto | Unreadable:
     )
 
 
-def in_zip(path: str) -> Iterator[LocalPhoto | Unreadable]:
+def in_zip(path: str, skipped: Skipped) -> Iterator[LocalPhoto | Unreadable]:
     """Go through the photos of a zip, by name."""
     whole = os.path.abspath(path)
     try:
@@ -102,16 +106,23 @@ def in_zip(path: str) -> Iterator[LocalPhoto | Unreadable]:
     except OSError as err:
         yield Unreadable(whole, f"cannot read it: {err.strerror or err}")
         return
+    found = False
     for info in archive.members():
-        if _is_photo(info.filename) and not _hidden(info.filename):
-            yield in_archive(archive, info.filename, size_bytes=info.file_size)
+        if _is_photo(info.filename) and (_leads_out(info.filename) or not _hidden(info.filename)):
+            found = True
+            yield member_of(archive, info.filename)
+    if not found:
+        skipped.empty.append(whole)
 
 
 def member_of(archive: Archive, member: str) -> LocalPhoto | Unreadable:
     """Return the photo of that name in an open zip."""
     size_bytes = archive.size_bytes(member)
+    path = f"{archive.path}/{member}"
     if size_bytes is None:
-        return Unreadable(f"{archive.path}/{member}", "there is no such file in the zip")
+        return Unreadable(path, "there is no such file in the zip", archive.path, member)
+    if _leads_out(member):  # nothing would be written there, but whoever packs such a zip is not to be trusted
+        return Unreadable(path, "its name leads out of the zip", archive.path, member)
     return in_archive(archive, member, size_bytes=size_bytes)
 
 
@@ -128,6 +139,11 @@ def in_archive(archive: Archive, member: str, *, size_bytes: int) -> LocalPhoto:
         archive=archive.path,
         member=member,
     )
+
+
+def missing(paths: Sequence[str]) -> list[str]:
+    """Return those of a command line's paths where there is nothing, not even a link."""
+    return [path for path in paths if "\0" in path or not os.path.lexists(path)]
 
 
 def root(paths: Sequence[str]) -> str:
@@ -163,7 +179,7 @@ def _below(folder: str, skipped: Skipped) -> Iterator[LocalPhoto | Unreadable]:
             yield one(path)
     yield from unreadable
     if not found and not unreadable:
-        yield Unreadable(os.path.abspath(folder), f"no photos in this folder ({', '.join(EXTENSIONS)})")
+        skipped.empty.append(os.path.abspath(folder))
 
 
 def _inside(home: str, path: str) -> bool:
@@ -177,4 +193,10 @@ def _is_photo(name: str) -> bool:
 
 def _hidden(member: str) -> bool:
     # __MACOSX holds what a Mac's file system knows about each photo, under the photo's name.
-    return any(part.startswith(".") or part == "__MACOSX" for part in member.split("/"))
+    parts = [part for part in member.split("/") if part != "."]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _leads_out(member: str) -> bool:
+    parts = re.split(r"[/\\]", member)  # on Windows both separate, and C: is absolute
+    return ".." in parts or not parts[0] or re.match("[A-Za-z]:", member) is not None

@@ -6,15 +6,16 @@ people decided here is not undone by a suggestion.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from tagwright_admin.tag_names import folded
 from tagwright_admin.tag_records import CONFIRMED, REJECTED, SUGGESTED, PhotoRecord, TagRecord
-from tagwright_client import Client, Image
+from tagwright_client import Client, Image, Tag
 
 _AT_ONCE = 200  # photos asked for in one list; the contract takes 500 digests and 500 ids
+_IMPORT = "IMPORT"  # the source of suggestions that an import made
 _SAME_SCORE = 1e-5  # a file holds six digits
 
 
@@ -34,15 +35,16 @@ class Plan:
         return not (self.confirm or self.reject or self.add or self.suggest)
 
 
-def plan(image: Image, record: PhotoRecord) -> Plan:
-    """Return what makes the photo's tags what the record says."""
+def plan(image: Image, record: PhotoRecord, *, meant: Callable[[str], str] = folded) -> Plan:
+    """Return what makes the photo's tags what the record says; `meant` returns the tag that a name stands for."""
     here = {folded(tag.name): tag for tag in image.tags}
     confirm, reject, add, suggest = [], [], [], []
     decided = 0
-    for name, tag in _each_once(record.tags).items():
+    for name, tag in _each_once(record.tags, meant).items():
         now = here.get(name)
         if tag.state == SUGGESTED:
-            if now is None or (now.state == SUGGESTED and not _same_score(now.score, tag.score)):
+            # A tag that the owner or a model gave stays theirs, with its score: the server changes nothing there.
+            if now is None or _other_score(now, tag):
                 suggest.append((tag.name, tag.score))
             elif now.state != SUGGESTED:
                 decided += 1
@@ -55,6 +57,22 @@ def plan(image: Image, record: PhotoRecord) -> Plan:
         else:
             add.append(tag.name)
     return Plan(tuple(confirm), tuple(reject), tuple(add), tuple(suggest), decided)
+
+
+class Names:
+    """What names of tags stand for: an alias for its tag, as on the server. The aliases are asked for once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def meant(self, name: str) -> str:
+        """Return the name of the tag."""
+        wanted = folded(name)
+        return self._aliases.get(wanted, wanted)
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, str]:
+        return {alias: entry.name for entry in self._client.tags() for alias in entry.aliases}
 
 
 class Finder:
@@ -105,17 +123,19 @@ class Finder:
         return self._client.who_am_i().user.username
 
 
-def _each_once(tags: Iterable[TagRecord]) -> dict[str, TagRecord]:
+def _each_once(tags: Iterable[TagRecord], meant: Callable[[str], str]) -> dict[str, TagRecord]:
     """Return the tags by name; of several that are the same, the first that a person decided about."""
     named: dict[str, TagRecord] = {}
     for tag in tags:
-        name = folded(tag.name)
+        name = meant(tag.name)
         if name not in named or (named[name].state == SUGGESTED and tag.state in (CONFIRMED, REJECTED)):
             named[name] = tag
     return named
 
 
-def _same_score(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return abs(one - other) <= _SAME_SCORE
+def _other_score(now: Tag, said: TagRecord) -> bool:
+    if now.state != SUGGESTED or now.source != _IMPORT:
+        return False
+    if now.score is None or said.score is None:
+        return now.score is not said.score
+    return abs(now.score - said.score) > _SAME_SCORE

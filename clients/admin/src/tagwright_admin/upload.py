@@ -101,6 +101,7 @@ def upload(
         if bool(paths) == bool(retry):
             raise Refused("name photos, folders or zips, or a file of failures by --retry, not both", exit_code=USAGE)
         before = failures.read(retry) if retry else []
+        _need_there(paths or [])
     named = paths or [failure.archive or failure.path for failure in before]
     course = Course(
         tags_of=upload_run.no_tags if no_sidecars else upload_run.from_sidecars,
@@ -142,13 +143,16 @@ def again(before: list[Failure], skipped: Skipped) -> Photos:
                 archives = {failure.archive: Archive(failure.archive)}  # they come zip by zip
             yield local_photos.member_of(archives[failure.archive], failure.member)
         except OSError as err:
-            yield Unreadable(failure.path, f"cannot read it: {err.strerror or err}")
+            text = f"cannot read it: {err.strerror or err}"
+            yield Unreadable(failure.path, text, failure.archive, failure.member)
 
 
 def carry_out(photos: Callable[[Skipped], Photos], options: Options, course: Course, *, url: str | None) -> None:
     """Upload, show how it goes, and end the command with its exit code."""
     tally, skipped = Tally(), Skipped()
-    unresolved = {failure.path: failure for failure in course.unresolved}
+    with ending():
+        there = failures.read(course.failures) if os.path.isfile(course.failures) else []
+    unresolved = {failure.path: failure for failure in (*there, *course.unresolved)}
     with connected(url) as client, journal.opened(_journal_path(client, course), warn=screen.complain) as remembered:
         total = sum(1 for _ in photos(Skipped())) if screen.on_terminal() else None
         progress = upload_screen.Progress(total=total, json=course.json)
@@ -165,33 +169,42 @@ def carry_out(photos: Callable[[Skipped], Photos], options: Options, course: Cou
             raise
         finally:
             kept = _keep_failures(unresolved, course)
-            upload_screen.show_summary(tally, elapsed_s=progress.elapsed_s, links=skipped.links, to_error=course.json)
-            if unresolved and kept:
-                retry = f"--retry {course.failures}"
-                screen.complain(f"{len(unresolved):,} photos were not stored; try them again with: {retry}")
+            if tally.photos or not skipped.empty:
+                upload_screen.show_summary(
+                    tally, elapsed_s=progress.elapsed_s, links=skipped.links, to_error=course.json
+                )
+            upload_screen.show_aside(
+                tally,
+                empty=skipped.empty,
+                existing_stay=options.visibility == "SHARED" or bool(options.author),
+                not_stored=len(unresolved),
+                retry=f"--retry {course.failures}" if kept else "",
+            )
         if interrupted:
             screen.complain("interrupted; run the same command again to go on where it ended")
             raise typer.Exit(INTERRUPTED)
-    if unresolved or not tally.all_stored:
+    if skipped.empty or not tally.all_stored:
         raise typer.Exit(FAILED)
 
 
 def show_what_would_be_sent(photos: Callable[[Skipped], Photos], course: Course) -> None:
     """Show each photo with its tags, without asking a server."""
-    tally = Tally()
+    tally, skipped = Tally(), Skipped()
     with ending():
-        for photo in photos(Skipped()):
+        for photo in photos(skipped):
             if isinstance(photo, Unreadable):
                 tally.failed[upload_run.UNREADABLE] += 1
-                outcome = upload_run.failed(photo.path, photo.text)
+                outcome = upload_run.failed(photo)
                 print(upload_screen.line(outcome)) if course.json else screen.complain(photo.text, path=photo.path)
                 continue
             prepared = upload_run.prepare(photo, tags_of=course.tags_of)
             tally.count(upload_run.Outcome(photo.path, prepared=prepared))
             upload_screen.show_prepared(prepared, json=course.json)
     text = f"{tally.stored:,} photos with {tally.user_tags:,} user tags would be offered"
-    screen.remark(f"{text}; {tally.tags_left_out:,} tags would be left out" if tally.tags_left_out else text)
-    if not tally.all_stored:
+    if tally.photos or not skipped.empty:
+        screen.remark(f"{text}; {tally.tags_left_out:,} tags would be left out" if tally.tags_left_out else text)
+    upload_screen.show_empty(skipped.empty)
+    if skipped.empty or not tally.all_stored:
         raise typer.Exit(FAILED)
 
 
@@ -222,13 +235,20 @@ def _journal_path(client: Client, course: Course) -> Path | None:
     return Path(course.journal) if course.journal else journal.place(client.url, course.root)
 
 
+def _need_there(paths: list[str]) -> None:
+    """Refuse a command line that names what is not there, before anything is stored."""
+    absent = local_photos.missing(paths)
+    if absent:
+        raise Refused(f"there is no {', no '.join(absent)}; nothing was uploaded", exit_code=USAGE)
+
+
 def _keep_failures(unresolved: dict[str, Failure], course: Course) -> bool:
-    """Write the file of failures; return whether it is there."""
+    """Write the file of failures, or remove it if there are none any more; return whether it is there."""
     try:
         if unresolved:
             failures.write(course.failures, unresolved.values())
-        elif course.retried and os.path.realpath(course.retried) == os.path.realpath(course.failures):
-            os.unlink(course.retried)  # all of them are stored
+        elif os.path.isfile(course.failures):
+            os.unlink(course.failures)
     except OSError as err:
         screen.complain(f"cannot write the failures down: {err.strerror or err}", path=course.failures)
         return False

@@ -164,15 +164,15 @@ def upload(
     yield from _drained(unreadable)
 
 
-def failed(path: str, text: str) -> Outcome:
+def failed(each: Unreadable) -> Outcome:
     """Return the outcome of what could not be read."""
-    return Outcome(path, failure=Failure(path=path, sha256="", reason=UNREADABLE, text=text))
+    failure = Failure(each.path, sha256="", reason=UNREADABLE, text=each.text, archive=each.archive, member=each.member)
+    return Outcome(each.path, failure=failure)
 
 
 def _drained(unreadable: deque[Unreadable]) -> Iterator[Outcome]:
     while unreadable:
-        each = unreadable.popleft()
-        yield failed(each.path, each.text)
+        yield failed(unreadable.popleft())
 
 
 def _outcome(ready: Prepared, tags: PhotoTags | None, error: TagwrightError | None, sent_bytes: int) -> Outcome:

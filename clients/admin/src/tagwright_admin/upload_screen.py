@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tagwright_admin import jsonl, screen
+from tagwright_admin.local_photos import EXTENSIONS
 from tagwright_admin.screen import safe
 from tagwright_admin.upload_run import Outcome, Prepared, Tally
 
@@ -139,6 +140,25 @@ def show_summary(tally: Tally, *, elapsed_s: float, links: int, to_error: bool) 
     for title, value in rows:
         table.add_row(Text(safe(title)), Text(value))
     Console(stderr=to_error, highlight=False).print(table, soft_wrap=True)
+
+
+def show_aside(tally: Tally, *, empty: Sequence[str], existing_stay: bool, not_stored: int, retry: str) -> None:
+    """Print what is left to say below the summary: what was not found, not changed, and not stored."""
+    show_empty(empty)
+    if tally.existing and existing_stay:
+        there = f"{tally.existing:,} photos were" if tally.existing > 1 else "1 photo was"
+        screen.remark(f"{there} there already: who sees them, and their author, stay as they were; see: tagwright set")
+    if not_stored and retry:
+        photos = f"{not_stored:,} photos were" if not_stored > 1 else "1 photo was"
+        before = not_stored - tally.failed.total()
+        of_before = f" ({before:,} of them in earlier runs)" if before > 0 else ""
+        screen.complain(f"{photos} not stored{of_before}; try again with: {retry}")
+
+
+def show_empty(paths: Sequence[str]) -> None:
+    """Print where there were no photos."""
+    for path in paths:
+        screen.complain(f"no photos there ({', '.join(EXTENSIONS)})", path=path)
 
 
 def show_prepared(prepared: Prepared, *, json: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -67,34 +68,90 @@ def merge(
 @app.command()
 def rules(
     name: Name,
-    alias: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Another name that means it.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(metavar="NAME", help="One more name that means it.")] = None,
     parent: Annotated[
-        list[str] | None, typer.Option(metavar="TAG", help="A tag that holds wherever this one does.")
+        list[str] | None, typer.Option(metavar="TAG", help="One more tag that holds wherever this one does.")
+    ] = None,
+    remove_alias: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This name means it no more.")] = None,
+    remove_parent: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="This follows from it no more.")
     ] = None,
     no_aliases: Annotated[bool, typer.Option("--no-aliases", help="No other name means it.")] = False,
     no_parents: Annotated[bool, typer.Option("--no-parents", help="Nothing follows from it.")] = False,
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """Show a tag's rules, or replace its aliases, its parents, or both. Options may be repeated."""
+    """Show a tag's rules, or change them: aliases and parents are added to those there. Options may be repeated.
+
+    Parents are kept and listed; search and refinement use them once these are there, and photos get no tags by them.
+    """
     with ending():
-        if (alias and no_aliases) or (parent and no_parents):
-            raise Refused("some and none of them cannot both be meant", exit_code=USAGE)
+        said_aliases = _Said("alias", _folded(alias), _folded(remove_alias), no_aliases)
+        said_parents = _Said("parent", _folded(parent), _folded(remove_parent), no_parents)
     with connected(url) as client:
         entry = _entry(client, name)
-        if not (alias or parent or no_aliases or no_parents):
+        if not (said_aliases or said_parents):
             if entry is None:
                 raise Refused(f"there is no tag {name}", exit_code=USAGE)
             _tell(entry, json=json)
             return
-        aliases = () if no_aliases else alias or (entry.aliases if entry is not None else ())
-        parents = () if no_parents else parent or (entry.parents if entry is not None else ())
-        _tell(client.set_tag_rules(name, aliases=aliases, parents=parents), json=json)
+        before = entry or TagEntry(tag_names.folded(name), (), (), 0, 0)
+        aliases, parents = said_aliases.applied(before.aliases), said_parents.applied(before.parents)
+        # The call replaces: what a rename or a merge left there is said again.
+        after = client.set_tag_rules(before.name, aliases=aliases, parents=parents)
+        if json:
+            print(image_jsonl.tag_entry(after, before=before), flush=True)
+            return
+        for title, old, new in (("alias", before.aliases, after.aliases), ("parent", before.parents, after.parents)):
+            _tell_difference(title, old, new)
+        if (before.aliases, before.parents) == (after.aliases, after.parents):
+            print("nothing changed", flush=True)
+        _show([after])
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the command line says about a tag's aliases, or about its parents. Raises Refused for a contradiction."""
+
+    title: str
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+    none: bool
+
+    def __post_init__(self) -> None:
+        if (self.none and (self.add or self.remove)) or set(self.add) & set(self.remove):
+            raise Refused(f"what is said about each {self.title} contradicts itself", exit_code=USAGE)
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.remove or self.none)
+
+    def applied(self, now: Sequence[str]) -> tuple[str, ...]:
+        """Return what there shall be in place of what there is now. Raises Refused for what cannot be taken away."""
+        absent = [name for name in self.remove if name not in now]
+        if absent:
+            raise Refused(f"it has no {self.title} {', '.join(absent)}", exit_code=USAGE)
+        kept = () if self.none else (name for name in now if name not in self.remove)
+        return tuple(dict.fromkeys((*kept, *self.add)))
+
+
+def _folded(names: Iterable[str] | None) -> tuple[str, ...]:
+    return tuple(map(tag_names.folded, names or ()))
 
 
 def _entry(client: Client, name: str) -> TagEntry | None:
+    """Return the tag that a name means, also if it is an alias."""
     wanted = tag_names.folded(name)
-    return next((entry for entry in client.tags(prefix=wanted) if entry.name == wanted), None)
+    found = next((entry for entry in client.tags(prefix=wanted) if entry.name == wanted), None)
+    return found or next((entry for entry in client.tags() if wanted in entry.aliases), None)
+
+
+def _tell_difference(title: str, old: Sequence[str], new: Sequence[str]) -> None:
+    for done, names in (
+        ("added", [name for name in new if name not in old]),
+        ("taken away", [name for name in old if name not in new]),
+    ):
+        if names:
+            print(f"{title} {done}: {safe(', '.join(names))}", flush=True)
 
 
 def _tell(entry: TagEntry, *, json: bool) -> None:

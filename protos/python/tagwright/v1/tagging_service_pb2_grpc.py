@@ -38,7 +38,7 @@ class TaggingServiceStub(object):
     sending it again does no harm: an account has the same bytes once only.
 
     Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
-    128 characters and no control characters.
+    128 characters and no control characters; a photo has at most 1,024 tags, rejected ones included.
     """
 
     def __init__(self, channel):
@@ -152,7 +152,7 @@ class TaggingServiceServicer(object):
     sending it again does no harm: an account has the same bytes once only.
 
     Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
-    128 characters and no control characters.
+    128 characters and no control characters; a photo has at most 1,024 tags, rejected ones included.
     """
 
     def TagImage(self, request, context):
@@ -446,7 +446,7 @@ class TaggingService(object):
     sending it again does no harm: an account has the same bytes once only.
 
     Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
-    128 characters and no control characters.
+    128 characters and no control characters; a photo has at most 1,024 tags, rejected ones included.
     """
 
     @staticmethod

@@ -326,7 +326,7 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
     sending it again does no harm: an account has the same bytes once only.
 
     Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
-    128 characters and no control characters.
+    128 characters and no control characters; a photo has at most 1,024 tags, rejected ones included.
     """
 
     @typing.overload
@@ -692,7 +692,7 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
     sending it again does no harm: an account has the same bytes once only.
 
     Tags are equal where they differ in case, Unicode form or white space only, and are kept lower case. A tag has 1 to
-    128 characters and no control characters.
+    128 characters and no control characters; a photo has at most 1,024 tags, rejected ones included.
     """
 
     @abc.abstractmethod

@@ -43,12 +43,12 @@ class Capacity:
 
 
 class SharedCapacity:
-    """Room for `limit` things, of which nobody takes more than a share of `each`."""
+    """Room for `limit` things, of which nobody takes more than a share of `each`; `whose` says what somebody is."""
 
-    def __init__(self, limit: int, things: str, *, each: int) -> None:
+    def __init__(self, limit: int, things: str, *, each: int, whose: str) -> None:
         self._whole = Capacity(limit, things)
         self._each = each
-        self._things = things
+        self._things = f"{things} of one {whose}"
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
 
@@ -57,9 +57,7 @@ class SharedCapacity:
         """Take room for one of them while the block runs; raises Overloaded where there is none, or none for `who`."""
         with self._lock:
             if self._held[who] >= self._each:
-                raise Overloaded(
-                    f"the server takes at most {self._each:,} {self._things} of one address at once", retry_after_s=1.0
-                )
+                raise Overloaded(f"the server takes at most {self._each:,} {self._things} at once", retry_after_s=1.0)
             self._held[who] += 1
         try:
             with self._whole.hold():

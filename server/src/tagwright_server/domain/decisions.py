@@ -14,6 +14,7 @@ from tagwright_server.domain.quoting import quoted
 from tagwright_server.errors import ArgumentInvalid, NotFound
 from tagwright_server.store.image_records import ImageTag, TagChange, TagSource, TagState
 
+MOST = 1024  # tags of one photo, rejected ones included; the contract says so (tagging_service.proto)
 CLEARLY = 0.05  # difference of scores that counts as moved; the contract says so (operation.proto)
 _ADDED, _REMOVED, _MOVED = TagChange(added=1), TagChange(removed=1), TagChange(moved=1)
 
@@ -90,6 +91,7 @@ def given(before: Sequence[ImageTag], names: Sequence[str], *, source: TagSource
         else:
             continue
         position += 1
+    _check_room(before, after, field="user_tags")
     return _change(before, after)
 
 
@@ -99,7 +101,7 @@ def reviewed(before: Sequence[ImageTag], review: Review) -> Change:
     after = {tag.name: tag for tag in before}
     for name in review.confirm:
         if name not in after:
-            raise NotFound(f"the photo does not have the tag {quoted(name)}; to add it is another list")
+            raise NotFound(f"the photo does not have the tag {quoted(name)}; list it under `add`")
         after[name] = replace(after[name], state=TagState.CONFIRMED)
     for name in review.add:
         had = after.get(name, ImageTag(name, TagState.CONFIRMED, TagSource.USER))
@@ -116,6 +118,7 @@ def reviewed(before: Sequence[ImageTag], review: Review) -> Change:
             del after[name]
         elif name in after:
             after[name] = replace(after[name], state=TagState.SUGGESTED)
+    _check_room(before, after, field="add")
     return _change(before, after)
 
 
@@ -143,6 +146,11 @@ def _check(review: Review) -> None:
     for name, score in review.suggest.items():
         if score is not None and not 0.0 <= score <= 1.0:
             raise ArgumentInvalid(f"{quoted(name)}: a score is from 0 to 1, not {score:g}", field="suggest")
+
+
+def _check_room(before: Sequence[ImageTag], after: Mapping[str, ImageTag], *, field: str) -> None:
+    if len(after) > max(MOST, len(before)):
+        raise ArgumentInvalid(f"would make {len(after):,} tags; a photo has at most {MOST:,}", field=field)
 
 
 def _scored(tag: ImageTag, seen: Seen) -> ImageTag:

@@ -27,7 +27,8 @@ class Housekeeping:
         self._blobs = blobs
         self._audit_kept_for = audit_kept_for
         self._clock = clock
-        self._stop = threading.Event()
+        self._stopping = False
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -36,7 +37,8 @@ class Housekeeping:
 
     def stop(self) -> None:
         """End; a sweep in progress is finished."""
-        self._stop.set()
+        self._stopping = True
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -52,18 +54,27 @@ class Housekeeping:
             log.warning("housekeeping is left for the next time: %s", err)
         self.sweep_photos()
 
+    def wake(self) -> None:
+        """Have the bytes removed that no photo uses any more, soon."""
+        self._woken.set()
+
     def sweep_photos(self) -> None:
-        """Remove the bytes that no photo uses; also to be called where there are some."""
+        """Remove the bytes that no photo uses."""
         try:
             sweep(self._store, self._blobs)
-        except ComeBack as err:
+        except (ComeBack, OSError) as err:
             log.warning("bytes that no photo uses are left for the next time: %s", err)
 
     def _run(self) -> None:
-        while True:
+        next_s = 0.0
+        while not self._stopping:
             try:
-                self.sweep()
+                if self._clock.monotonic_s() >= next_s:
+                    next_s = self._clock.monotonic_s() + _EVERY_S
+                    self.sweep()
+                else:
+                    self.sweep_photos()
             except Exception:
                 log.exception("housekeeping failed; the next try is in an hour")
-            if self._stop.wait(_EVERY_S):
-                return
+            self._woken.wait(_EVERY_S)
+            self._woken.clear()

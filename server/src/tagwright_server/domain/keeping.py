@@ -11,7 +11,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from tagwright_server.errors import ArgumentInvalid, QuotaExceeded
 from tagwright_server.inference.bundle import Bundle
 from tagwright_server.store.blobs import Blobs
 from tagwright_server.store.failpoints import AFTER_COMMIT, BEFORE_COMMIT, BLOB_SYNCED, failpoint
-from tagwright_server.store.image_records import Content, Image, ImageTag, TagSource, Visibility
+from tagwright_server.store.image_records import Content, Image, ImageTag, TagSource, Usage, Visibility
 from tagwright_server.store.records import Scope
 from tagwright_server.store.store import Store
 
@@ -105,9 +105,8 @@ class Keeper:
 
     def check_room(self, caller: Caller, size_bytes: int) -> None:
         """Raise QuotaExceeded where the account may not keep one more photo of that size."""
-        if Scope.ADMIN not in caller.scopes:
-            usage = self._store.images.usage(caller.account.id)
-            self._check_quota(usage.photos + 1, usage.size_bytes + size_bytes)
+        used = self._store.images.usage(caller.account.id)
+        self._check_quota(caller, Usage(used.photos + 1, used.size_bytes + size_bytes))
 
     @contextmanager
     def keeping(self) -> Iterator[Keeping]:
@@ -119,14 +118,14 @@ class Keeper:
                 failpoint(AFTER_COMMIT)
 
     def keep(
-        self, photos: Sequence[Candidate], by: Callable[[], Caller], *, account_id: str
-    ) -> list[KeptPhoto | QuotaExceeded]:
+        self, photos: Sequence[Candidate], by: Callable[[], Caller]
+    ) -> list[KeptPhoto | QuotaExceeded | ArgumentInvalid]:
         """Keep several photos in one transaction; `by` tells inside it who the caller is by then.
 
         Raises what concerns all of them: Busy, StorageFull, TokenInvalid, ScopeMissing.
         """
         with self.keeping() as keeping:
-            keeping.put(photos, account_id=account_id)
+            keeping.put(photos, by())
             with self._store.transaction():
                 kept = keeping.commit(photos, by())
         return kept
@@ -146,30 +145,30 @@ class Keeper:
             found = self._store.images.find(caller.account.id, [image.source_sha256]).get(image.source_sha256)
             if found is None:
                 return None
+            resolved = self._store.tags.resolve(names)  # again: from here on names stay
             before = self._store.tags.of([found.number]).get(found.number, ())
             change = given(before, [resolved[name] for name in names], source=source)
             self._store.tags.write(found.number, change.written, change.removed)
             found = self._store.images.update(found.id, updated=self._clock.now())
         return KeptPhoto(found, change.tags, existing=True)
 
-    def with_near(self, kept: KeptPhoto, caller: Caller) -> KeptPhoto:
-        """Return the same with the photos that look the same to the eye, where it is new."""
-        return kept if kept.existing else replace(kept, near_ids=self.near(kept.image, caller))
+    def near(self, content: Content, caller: Caller, *, but: str = "") -> tuple[str, ...]:
+        """Return photos that look the same to the eye, of those that the caller may see; never the one with id `but`.
 
-    def near(self, image: Image, caller: Caller) -> tuple[str, ...]:
-        """Return photos that look the same to the eye, of those that the caller may see."""
-        found = self._store.images.near(
-            image.content.perceptual_hash, visible_to=visible_to(caller), limit=NEAR_MAX + 1
-        )
-        return tuple(id for id in found if id != image.id)[:NEAR_MAX]
+        It may take a while where thousands look alike: call it outside of transactions.
+        """
+        found = self._store.images.near(content.perceptual_hash, visible_to=visible_to(caller), limit=NEAR_MAX + 1)
+        return tuple(id for id in found if id != but)[:NEAR_MAX]
 
-    def _check_quota(self, photos: int, size_bytes: int) -> None:
-        if photos > self._quota.photos:
-            raise QuotaExceeded(f"an account keeps at most {self._quota.photos:,} photos", retry_after_s=_QUOTA_AGAIN_S)
-        if size_bytes > self._quota.size_bytes:
-            raise QuotaExceeded(
-                f"an account keeps at most {self._quota.size_bytes:,} bytes of photos", retry_after_s=_QUOTA_AGAIN_S
-            )
+    def _check_quota(self, caller: Caller, used: Usage) -> None:
+        if Scope.ADMIN in caller.scopes:
+            return
+        for what, amount, most in (
+            ("photos", used.photos, self._quota.photos),
+            ("bytes of photos", used.size_bytes, self._quota.size_bytes),
+        ):
+            if amount > most:
+                raise QuotaExceeded(f"an account keeps at most {most:,} {what}", retry_after_s=_QUOTA_AGAIN_S)
 
 
 class Keeping:
@@ -179,7 +178,7 @@ class Keeping:
         self,
         store: Store,
         blobs: Blobs,
-        check_quota: Callable[[int, int], None],
+        check_quota: Callable[[Caller, Usage], None],
         clock: Clock,
         marks: ExitStack,
     ) -> None:
@@ -191,40 +190,44 @@ class Keeping:
         self._marks = marks
         self._put_already: set[bytes] = set()
 
-    def put(self, photos: Sequence[Candidate], *, account_id: str) -> None:
-        """Bring the bytes to disk, of those that the account does not have yet; raises StorageFull."""
-        found = self._store.images.find(account_id, [photo.source for photo in photos])
+    def put(self, photos: Sequence[Candidate], caller: Caller) -> None:
+        """Bring the bytes to disk, of those that the account does not have yet and may keep; raises StorageFull."""
+        owner_id = caller.account.id
+        found = self._store.images.find(owner_id, [photo.source for photo in photos])
+        used = self._store.images.usage(owner_id)
         for photo in photos:
-            if photo.source not in found and photo.content.sha256 not in self._put_already:
+            if photo.source in found or photo.content.sha256 in self._put_already:
+                continue
+            used = _with(used, photo)
+            with suppress(QuotaExceeded):  # `commit` says so, where it still is so
+                self._check_quota(caller, used)
                 self._put(photo)
 
-    def commit(self, photos: Sequence[Candidate], caller: Caller) -> list[KeptPhoto | QuotaExceeded]:
-        """Write the rows of photos that were `put`; call inside transaction()."""
+    def commit(self, photos: Sequence[Candidate], caller: Caller) -> list[KeptPhoto | QuotaExceeded | ArgumentInvalid]:
+        """Write the rows of photos that were `put`; call inside transaction(). A photo's own fault is its result."""
         images, tags, owner = self._store.images, self._store.tags, caller.account
         images.hold_owner(owner.id)  # so that what is found, or counted, stays so
         found = images.find(owner.id, [photo.source for photo in photos])
+        resolved = tags.resolve(sorted({name for photo in photos for name in _names(photo)}))  # first: then names stay
         had = tags.of([image.number for image in found.values()])
-        resolved = tags.resolve(sorted({name for photo in photos for name in _names(photo)}))
         for sha256 in sorted({photo.content.sha256 for photo in photos}):  # in order: two never wait for each other
             images.hold_content(sha256)
-        usage = images.usage(owner.id)
-        used = (usage.photos, usage.size_bytes)
-        results: list[KeptPhoto | QuotaExceeded] = []
+        used = images.usage(owner.id)
+        results: list[KeptPhoto | QuotaExceeded | ArgumentInvalid] = []
         changes: list[tuple[int, Sequence[ImageTag], Sequence[str]]] = []
         for photo in photos:
             image = found.get(photo.source)
             existing = image is not None
+            try:
+                change = _change(had.get(image.number, ()) if image is not None else (), photo, resolved)
+                if image is None:
+                    self._check_quota(caller, _with(used, photo))
+            except (QuotaExceeded, ArgumentInvalid) as err:
+                results.append(err)
+                continue
             if image is None:
-                would_use = (used[0] + 1, used[1] + photo.content.size_bytes)
-                try:
-                    if Scope.ADMIN not in caller.scopes:
-                        self._check_quota(*would_use)
-                except QuotaExceeded as err:
-                    results.append(err)
-                    continue
-                image, used = self._add(photo, caller), would_use
+                image, used = self._add(photo, caller), _with(used, photo)
                 found[photo.source] = image
-            change = _change(had.get(image.number, ()), photo, resolved)
             had[image.number] = change.tags
             if existing and (change.written or change.removed or image.model_version != photo.looked.model_version):
                 image = images.update(image.id, model_version=photo.looked.model_version, updated=self._clock.now())
@@ -276,6 +279,10 @@ def _until_committed(blobs: Blobs, photo: Candidate, committed: set[bytes]) -> I
         yield
         if photo.content.sha256 not in committed:
             raise _NotCommitted
+
+
+def _with(used: Usage, photo: Candidate) -> Usage:
+    return Usage(used.photos + 1, used.size_bytes + photo.content.size_bytes)
 
 
 def visible_to(caller: Caller) -> str | None:

@@ -16,6 +16,7 @@ from tagwright_server.domain.access import Caller
 from tagwright_server.domain.deadline import Deadline
 from tagwright_server.domain.decisions import Review, reviewed
 from tagwright_server.domain.keeping import Keeper, check_said, visible_to
+from tagwright_server.domain.quoting import quoted
 from tagwright_server.domain.tag_names import tag_name, tag_names
 from tagwright_server.domain.tagging import Decoder
 from tagwright_server.errors import ArgumentInvalid, NotFound, ScopeMissing
@@ -76,7 +77,7 @@ class Library:
     def get(self, image_id: str, *, by: Caller) -> TaggedImage:
         """Return one photo, with those that look the same; raises NotFound."""
         found = self._see(image_id, by)
-        return replace(self._tagged([found], by)[0], near_ids=self._keeper.near(found, by))
+        return replace(self._tagged([found], by)[0], near_ids=self._keeper.near(found.content, by, but=found.id))
 
     def page(self, wanted: ImageFilter, *, before: int | None, limit: int, by: Caller) -> list[TaggedImage]:
         """Return photos that the caller may see, the last stored first."""
@@ -107,7 +108,7 @@ class Library:
         self._store.audit.add(by.actor.did("image.delete", image.id, at=self._clock.now(), details=details))
 
     def sweep(self) -> None:
-        """Remove the bytes that no photo uses any more."""
+        """Have the bytes removed that no photo uses any more."""
         self._sweep()
 
     def review(self, image_id: str, review: Review, *, by: Caller) -> TaggedImage:
@@ -116,8 +117,8 @@ class Library:
         Call inside transaction().
         """
         image = self._change(image_id, by)
-        before = self._store.tags.of([image.number]).get(image.number, ())
-        change = reviewed(before, self._resolved(review))
+        resolved = self._resolved(review)  # first: from here on names stay
+        change = reviewed(self._store.tags.of([image.number]).get(image.number, ()), resolved)
         if change.written or change.removed:
             self._store.tags.write(image.number, change.written, change.removed)
             image = self._store.images.update(image.id, updated=self._clock.now())
@@ -162,11 +163,14 @@ class Library:
     def _resolved(self, review: Review) -> Review:
         names = {*review.confirm, *review.reject, *review.add, *review.suggest, *review.reset}
         known = self._store.tags.resolve(sorted(names))
+        suggest = {known[name]: score for name, score in review.suggest.items()}
+        if len(suggest) < len(review.suggest):
+            raise ArgumentInvalid("names a tag twice, once by an alias of it", field="suggest")
         return Review(
             confirm=tuple(known[name] for name in review.confirm),
             reject=tuple(known[name] for name in review.reject),
             add=tuple(known[name] for name in review.add),
-            suggest={known[name]: score for name, score in review.suggest.items()},
+            suggest=suggest,
             reset=tuple(known[name] for name in review.reset),
         )
 
@@ -200,6 +204,12 @@ def check_filter(wanted: ImageFilter) -> ImageFilter:
     for field, moment in (("create_time_from", wanted.created_from), ("create_time_before", wanted.created_before)):
         if moment is not None and moment.tzinfo is None:
             raise ArgumentInvalid("is no moment", field=f"filter.{field}")
+    for field, model in (
+        ("model_version", wanted.model_version),
+        ("except_model_version", wanted.except_model_version),
+    ):
+        if model and not all(model.partition("@")):
+            raise ArgumentInvalid(f"must be NAME@VERSION, not {quoted(model)}", field=f"filter.{field}")
     return replace(wanted, tag=tag_name(wanted.tag, field="filter.tag")) if wanted.tag else wanted
 
 

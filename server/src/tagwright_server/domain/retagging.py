@@ -234,11 +234,11 @@ class Runner:
         looked: dict[int, ImageTags | TagwrightError] = {}
         for image in images:
             try:
-                requests[image.number] = PhotoRequest(self._blobs.read(image.content.sha256), options)
-            except BlobMissing:
+                requests[image.number] = PhotoRequest(self._blobs.read(image.content.sha256), options, ours=True)
+            except (BlobMissing, OSError) as err:
                 if self._store.images.get(image.id, visible_to=None) is not None:
-                    log.error("photo %s has no bytes; see: tagwright-server check", image.id)
-                    looked[image.number] = NotFound("its bytes are lost")
+                    log.error("the bytes of photo %s cannot be read: %s; see: tagwright-server check", image.id, err)
+                    looked[image.number] = NotFound("its bytes cannot be read")
         if requests:
             results = self._tagger.tag_many(list(requests.values()), Deadline(_PATIENCE_S, self._clock)).results
             looked.update(zip(requests, results, strict=True))
@@ -271,9 +271,9 @@ class Runner:
                 yield there, looked[image.number]
 
     def _renew(self, operation: Operation, image: Image, found: ImageTags) -> dict[str, TagChange]:
-        before = self._store.tags.of([image.number]).get(image.number, ())
         look = found.look
-        resolved = self._store.tags.resolve([label.name for label in look.model.labels])
+        resolved = self._store.tags.resolve([label.name for label in look.model.labels])  # first: then names stay
+        before = self._store.tags.of([image.number]).get(image.number, ())
         change = tagged(before, seen(look.model, look.scores, found.tags, resolved))
         if not operation.validate_only:
             self._store.tags.write(image.number, change.written, change.removed)
@@ -285,5 +285,5 @@ class Runner:
 
     def _finish(self, operation: Operation, state: OperationState, error: TagwrightError | None = None) -> None:
         said = {} if error is None else {"error_reason": error.reason, "error_text": str(error)}
-        self._store.operations.finish(operation.id, state, at=self._clock.now(), **said)
+        self._store.operations.finish(operation.id, state, at=self._clock.now(), holder=self._holder, **said)
         log.info("operation %s: %s", operation.id, state.value)

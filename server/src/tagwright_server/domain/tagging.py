@@ -93,10 +93,10 @@ class Thumbnail(Protocol):
 class Decoder(Protocol):
     """Where photos are decoded, away from this process."""
 
-    def submit(self, data: bytes, model: Bundle, *, keep: bool = False) -> DecodeJob:
+    def submit(self, data: bytes, model: Bundle, *, keep: bool = False, ours: bool = False) -> DecodeJob:
         """Begin to decode `data` into what `model` looks at, and with `keep` into what is kept.
 
-        Raises ImageRejected or Overloaded.
+        `ours` is what was kept of a photo. Raises ImageRejected or Overloaded.
         """
         ...
 
@@ -107,11 +107,15 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PhotoRequest:
-    """One encoded photo and what is wanted of it; with `keep`, all that is needed to keep it as well."""
+    """One encoded photo and what is wanted of it; with `keep`, all that is needed to keep it as well.
+
+    `ours` is what was kept of a photo.
+    """
 
     image: bytes
     options: TaggingOptions
     keep: bool = False
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +240,7 @@ class _Batch:
             for index, model in self._chosen.items():
                 with self._alone(index):
                     request = self._requests[index]
-                    jobs[index] = job = decoder.submit(request.image, model, keep=request.keep)
+                    jobs[index] = job = decoder.submit(request.image, model, keep=request.keep, ours=request.ours)
                     deadline.when_gone(job.cancel)
             for index, job in jobs.items():
                 with self._alone(index):

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain.access import Caller
@@ -23,6 +23,7 @@ from tagwright_server.domain.tags import TaggingOptions
 from tagwright_server.domain.upload_values import Answer, Limits, MoveOn, Needed, Offer, Result, Slower
 from tagwright_server.errors import (
     ArgumentInvalid,
+    Busy,
     ComeBack,
     DeadlineExceeded,
     ImageRejected,
@@ -34,6 +35,7 @@ from tagwright_server.store.image_records import Image
 _WORKERS = 3  # one has its photos looked at while the other brings its own to disk
 _BATCH = 8  # larger ones are slower on processors (architecture.md, section 2)
 _LOOK_EVERY_S = 0.5
+_AGAIN_S = 0.1
 
 
 @dataclass(slots=True)
@@ -142,16 +144,17 @@ class Upload:
         self._heard_s = self._clock.monotonic_s()
         self._begin(offer.id)
         try:
+            self._check_size(offer)
             known = self._keeper.find(self._caller, [offer.submission.source_sha256])
             if not known:
-                self._check(offer)
+                self._keeper.check_room(self._caller, offer.size_bytes)
         except (ImageRejected, ComeBack) as err:
             self._end(offer.id, err)
             return
         with self._changed:
             if known:
                 self._ready.append(_Ready(offer, b"", known[offer.submission.source_sha256]))
-                self._changed.notify()
+                self._changed.notify_all()
             else:
                 self._coming[offer.id] = _Coming(offer)
         if not known:
@@ -170,8 +173,11 @@ class Upload:
             coming = self._coming.get(offer_id)
             if coming is None:
                 raise ArgumentInvalid(f"is {offer_id}, a photo that is not needed", field="chunk.offer_id")
-            if not coming.data and self._bytes > self._limits.pace.bytes:
-                raise ArgumentInvalid(f"is more than the {self._limits.pace.bytes:,} bytes of the pace", field="chunk")
+            most = self._limits.pace.bytes + self._limits.photo_bytes
+            if not data:
+                raise ArgumentInvalid("is empty", field="chunk.data")
+            if self._bytes + len(data) > most:
+                raise ArgumentInvalid(f"is more than the {most:,} bytes that may be under way", field="chunk")
             if len(coming.data) + len(data) > coming.offer.size_bytes:
                 raise ArgumentInvalid("is more than was offered", field="chunk.data")
             coming.data += data
@@ -188,7 +194,7 @@ class Upload:
             return
         with self._changed:
             self._ready.append(_Ready(coming.offer, bytes(coming.data)))
-            self._changed.notify()
+            self._changed.notify_all()
 
     def finish(self) -> None:
         """Nothing more comes."""
@@ -212,11 +218,14 @@ class Upload:
 
     def answers(self) -> Iterator[Answer]:
         """Yield what the client is to hear, until every offer has its result; raises what ends the upload."""
+        looked_s = self._clock.monotonic_s()
         while True:
+            if self._clock.monotonic_s() - looked_s >= _LOOK_EVERY_S:
+                looked_s = self._clock.monotonic_s()
+                self._look()
             try:
                 answer = self._answers.get(timeout=_LOOK_EVERY_S)
             except queue.Empty:
-                self._look()
                 continue
             if answer is None:
                 return
@@ -261,7 +270,7 @@ class Upload:
                 raise ArgumentInvalid(f"is one more than the {self._limits.pace.photos} of the pace", field="offer")
             self._offers.add(offer_id)
 
-    def _check(self, offer: Offer) -> None:
+    def _check_size(self, offer: Offer) -> None:
         if offer.size_bytes < 1:
             raise ImageRejected("The photo is empty: it has 0 bytes.", limit="empty", actual="0 bytes")
         if offer.size_bytes > self._limits.photo_bytes:
@@ -271,7 +280,6 @@ class Upload:
                 allowed=str(self._limits.photo_bytes),
                 actual=str(offer.size_bytes),
             )
-        self._keeper.check_room(self._caller, offer.size_bytes)
 
     def _end(
         self,
@@ -333,15 +341,11 @@ class Upload:
         said = ready.offer.submission
         try:
             kept = self._keeper.give(known, said.user_tags, source=said.user_tag_source, by=self._by)
-        except ComeBack as err:
+        except (ComeBack, ArgumentInvalid) as err:
             self._end(ready.offer.id, err)
             return
-        if kept is not None:
-            self._end(ready.offer.id, kept)
-            return
-        with self._changed:  # it has just been deleted, so now it is missing
-            self._coming[ready.offer.id] = _Coming(ready.offer)
-        self._answers.put(Needed((ready.offer.id,)))
+        deleted = Busy("the photo was deleted just now; offer it again", retry_after_s=_AGAIN_S)
+        self._end(ready.offer.id, kept if kept is not None else deleted)
 
     def _keep(self, batch: Sequence[_Ready]) -> None:
         requests = [PhotoRequest(each.data, self._options, keep=True) for each in batch]
@@ -359,14 +363,20 @@ class Upload:
         if not good:
             return
         try:
-            kept = self._keeper.keep([photo for _, photo in good], self._by, account_id=self._caller.account.id)
+            kept = self._keeper.keep([photo for _, photo in good], self._by)
         except ComeBack as err:
             self._end_all([each for each, _ in good], err)
             return
         for (each, photo), result in zip(good, kept, strict=True):
-            if isinstance(result, KeptPhoto):
-                result = self._keeper.with_near(result, self._caller)
-            self._end(each.offer.id, result, size_bytes=each.offer.size_bytes, looked=photo.looked)
+            shown = self._with_near(result) if isinstance(result, KeptPhoto) and not result.existing else result
+            self._end(each.offer.id, shown, size_bytes=each.offer.size_bytes, looked=photo.looked)
+
+    def _with_near(self, kept: KeptPhoto) -> KeptPhoto:
+        try:
+            near_ids = self._keeper.near(kept.image.content, self._by(), but=kept.image.id)
+        except ComeBack:  # the photo is kept all the same
+            return kept
+        return replace(kept, near_ids=near_ids)
 
     def _looked_at(self, requests: Sequence[PhotoRequest]) -> Sequence[ImageTags | TagwrightError]:
         """Have photos looked at; where the server is busy with others, they wait, and so does the client."""

@@ -35,8 +35,8 @@ class Vocabulary:
     def rename(self, name: str, new_name: str, *, by: Caller) -> TagEntry:
         """Give a tag another name; raises NotFound and NameTaken."""
         old, new = tag_name(name, field="name"), tag_name(new_name, field="new_name")
-        self._store.tags.rename(old, new)
-        return self._changed("tag.rename", old, {"new_name": new}, new, by)
+        entry = self._store.tags.rename(old, new)
+        return self._changed("tag.rename", old, {"new_name": new}, entry, by)
 
     def merge(self, sources: Sequence[str], target: str, *, by: Caller) -> TagEntry:
         """Make several tags one; raises NotFound and ArgumentInvalid."""
@@ -46,8 +46,8 @@ class Vocabulary:
         stays = tag_name(target, field="target")
         if stays in names:
             raise ArgumentInvalid("holds the target itself", field="sources")
-        self._store.tags.merge(names, stays)
-        return self._changed("tag.merge", stays, {"sources": ", ".join(names)}, stays, by)
+        entry = self._store.tags.merge(names, stays)
+        return self._changed("tag.merge", stays, {"sources": ", ".join(names)}, entry, by)
 
     def set_rules(self, name: str, *, aliases: Sequence[str], parents: Sequence[str], by: Caller) -> TagEntry:
         """Replace a tag's aliases and parents; raises NameTaken and ArgumentInvalid."""
@@ -56,14 +56,13 @@ class Vocabulary:
         new_parents = tag_names(parents, field="parents", most=MOST_PARENTS)
         if tag in new_aliases:
             raise ArgumentInvalid("holds the tag itself", field="aliases")
-        self._store.tags.set_rules(tag, aliases=new_aliases, parents=new_parents)
+        entry = self._store.tags.set_rules(tag, aliases=new_aliases, parents=new_parents)
         details = {"aliases": ", ".join(new_aliases), "parents": ", ".join(new_parents)}
-        return self._changed("tag.rules", tag, details, tag, by)
+        return self._changed("tag.rules", tag, details, entry, by)
 
-    def _changed(self, action: str, target: str, details: dict[str, str], name: str, by: Caller) -> TagEntry:
+    def _changed(self, action: str, target: str, details: dict[str, str], entry: TagEntry, by: Caller) -> TagEntry:
         self._store.audit.add(by.actor.did(action, target, at=self._clock.now(), details=details))
-        entry = self._store.tags.entry(name, visible_to=visible_to(by))
-        return entry if entry is not None else TagEntry(name)  # without photos and rules there is nothing to tell
+        return entry
 
 
 def _prefix(written: str) -> str:

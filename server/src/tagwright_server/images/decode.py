@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,10 @@ class DecodeLimits:
         """What is kept of a photo may be so long: encoded in a hurry, it may be longer than what came."""
         return 2 * self.size_bytes
 
+    def of_ours(self) -> DecodeLimits:
+        """Return what holds for the bytes that were kept of a photo."""
+        return replace(self, size_bytes=self.kept_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedPhoto:
@@ -123,31 +127,35 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits, *, k
 
 
 def read(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits, *, keep: bool = False) -> Picture:
-    """Decode, cut, scale and turn upright; with `keep` also encode what is kept. Raises ImageRejected."""
+    """Decode, cut, scale and turn upright; with `keep` also encode what is kept. Raises ImageRejected.
+
+    With `keep` the square is that of what is kept: tagged anew, it is the same.
+    """
     check_size(data, limits)
     kind = kind_of(data)
+    kept = None
     with boundary(data, kind):
         photo = open_photo(data, kind, limits)
         width, height = photo.size
-        draft(photo, math.ceil(preprocessing.size * DRAFT_MARGIN))
+        if not keep:
+            draft(photo, math.ceil(preprocessing.size * DRAFT_MARGIN))
         photo.load()
         turned = orientation(photo)
         turn, on_its_side = _TURN.get(turned), turned in _ON_ITS_SIDE
-        seen = square(photo, preprocessing)
-        if turn is not None:  # cheaper here than on the whole photo, and the same: the cut is centred
-            seen = seen.transpose(turn)
-        kept = None
         if keep:
-            if photo.size != (width, height):  # again, whole: the square must not depend on what else is wanted
-                photo = open_photo(data, kind, limits)
-                photo.load()
             original = Original.of(photo, data, kind, on_its_side=on_its_side)
             pixels = upright(photo, turn)
             del photo  # a WebP's reader holds the picture three times more
             kept = original.keep(pixels)
+            del pixels
             if len(kept.data) > limits.kept_bytes:
                 claim = f"Encoded anew, the photo has {len(kept.data):,} bytes"
                 raise _over("bytes", claim, limits.kept_bytes, len(kept.data))
+            seen = read(kept.data, preprocessing, limits.of_ours()).square
+        else:
+            seen = square(photo, preprocessing)
+            if turn is not None:  # cheaper here than on the whole photo, and the same: the cut is centred
+                seen = seen.transpose(turn)
     if on_its_side:
         width, height = height, width
     return Picture(seen, width, height, kind, kept)

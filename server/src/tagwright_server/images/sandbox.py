@@ -47,7 +47,9 @@ def _answer(head: dict[str, Any], data: bytes, limits: DecodeLimits) -> tuple[di
         if head["task"] == "thumbnail":
             return thumbnail_message(shrink(data, limits))
         preprocessing = Preprocessing.from_manifest(head["preprocessing"])
-        return picture_message(read(data, preprocessing, limits, keep=head["keep"]))
+        return picture_message(
+            read(data, preprocessing, limits.of_ours() if head["ours"] else limits, keep=head["keep"])
+        )
     except ImageRejected as err:
         return rejection_message(err)
 

@@ -112,12 +112,13 @@ class DecodePool:
             self.close()
             raise StartupError("The processes that decode photos do not start; see the lines above.") from err
 
-    def submit(self, data: bytes, preprocessing: Preprocessing, *, keep: bool = False) -> Pending:
+    def submit(self, data: bytes, preprocessing: Preprocessing, *, keep: bool = False, ours: bool = False) -> Pending:
         """Queue a photo, with `keep` also for what is kept of it; raises Overloaded when the queue is full.
 
-        A photo's own faults come with its result.
+        `ours` is what was kept of one, which may be longer than what may come. A photo's own faults come with its
+        result.
         """
-        return Job(self._queue(self._decode, data, preprocessing, keep, time.monotonic()))
+        return Job(self._queue(self._decode, data, preprocessing, keep, ours, time.monotonic()))
 
     def submit_thumbnail(self, data: bytes) -> PendingThumbnail:
         """Queue what is kept of a photo, to be made small; raises Overloaded when the queue is full."""
@@ -147,10 +148,10 @@ class DecodePool:
         future.add_done_callback(lambda _: self._places.release())
         return future
 
-    def _decode(self, data: bytes, preprocessing: Preprocessing, keep: bool, submitted: float) -> Decoded:
-        check_size(data, self._limits)
+    def _decode(self, data: bytes, preprocessing: Preprocessing, keep: bool, ours: bool, submitted: float) -> Decoded:
         size, limits = preprocessing.size, self._limits
-        question = {"task": "decode", "preprocessing": preprocessing.to_manifest(), "keep": keep}
+        check_size(data, limits.of_ours() if ours else limits)
+        question = {"task": "decode", "preprocessing": preprocessing.to_manifest(), "keep": keep, "ours": ours}
         answer_bytes = size * size * 3 + (limits.kept_bytes if keep else 0)
         read = partial(read_photo, size=size, keep=keep, limits=limits)
         started = time.monotonic()

@@ -115,7 +115,7 @@ class TagRules(TagLists):
         for number in self._meant(list(known.values())):
             if self._used(number):
                 return number
-        raise NotFound("There is no such tag.")
+        raise NotFound(f"There is no tag {name!r}.")
 
     def _take(self, rows: dict[int, tuple[str, int | None]], name: str, *, by: int) -> None:
         """Raise NameTaken unless a name, which is locked, is free for a tag: its own alias, or nobody's at all."""

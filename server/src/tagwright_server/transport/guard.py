@@ -11,8 +11,8 @@ once, and the message is received, measured and parsed here instead of inside gr
 with INTERNAL, has one size limit for all methods, and reads a refused call's message to its end). Callers see no
 difference.
 
-Methods that answer with a stream, or read one, get no longer than `stream_timeout_s`; those that read one have places
-of their own, `uploads_max`, so that uploads cannot take those of all other calls.
+Methods that answer with a stream, or read one, get no longer than `stream_timeout_s`. Either kind has places of its
+own, of which an account gets a share, so that they cannot take those of all other calls.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any, NoReturn
 
 import grpc
@@ -70,7 +71,8 @@ class Guard(grpc.ServerInterceptor):
         message_bytes: Capacity,
         sizes: wire.SizeLimits,
         call_timeout_s: float,
-        uploads: Capacity,
+        uploads: SharedCapacity,
+        downloads: SharedCapacity,
         stream_timeout_s: float,
         clock: Clock,
         health: HealthCalls,
@@ -84,6 +86,7 @@ class Guard(grpc.ServerInterceptor):
         self._sizes = sizes
         self._call_timeout_s = call_timeout_s
         self._uploads = uploads
+        self._downloads = downloads
         self._stream_timeout_s = stream_timeout_s
         self._clock = clock
         self._health = health
@@ -135,7 +138,7 @@ class Guard(grpc.ServerInterceptor):
 
     def _unary(self, method: str, method_of_service: Any, parse: _Parse, check: _Check) -> _Answer:
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-            with self._begun(method, context, self._capacity, self._call_timeout_s) as (call, message_by):
+            with self._capacity.hold(), self._begun(method, context, self._call_timeout_s) as (call, message_by):
                 message = self._receive(messages, context, message_by)
                 check(message, self._sizes)  # first: what is too large for ever must not be told to come back
                 with self._message_bytes.hold(len(message)):
@@ -151,8 +154,10 @@ class Guard(grpc.ServerInterceptor):
 
     def _to_stream(self, method: str, method_of_service: Any, parse: _Parse, check: _Check) -> _Answer:
         def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
-            with self._begun(method, context, self._capacity, self._stream_timeout_s) as (call, message_by):
-                message_by = Deadline(min(message_by.remaining_s(), self._call_timeout_s), self._clock)
+            with (
+                self._begun(method, context, self._stream_timeout_s) as (call, message_by),
+                self._downloads.hold(call.caller.account.id),
+            ):
                 message = self._receive(messages, context, message_by)
                 check(message, self._sizes)
                 calls.begin(call)
@@ -163,29 +168,33 @@ class Guard(grpc.ServerInterceptor):
 
     def _from_stream(self, method: str, method_of_service: Any, parse: _Parse, check: _Check) -> _Answer:
         def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
-            def requests() -> Iterator[Any]:
+            def requests(first_by: Deadline) -> Iterator[Any]:
                 try:
-                    for message in messages:
+                    with self._watching(first_by, context):
+                        first = next(messages, None)
+                    for message in messages if first is None else chain((first,), messages):
                         check(message, self._sizes)
                         yield _parsed(message, parse)
                 except grpc.RpcError as err:
                     raise CallerGone from err
 
-            with self._begun(method, context, self._uploads, self._stream_timeout_s) as (call, _):
+            with (
+                self._begun(method, context, self._stream_timeout_s) as (call, message_by),
+                self._uploads.hold(call.caller.account.id),
+            ):
                 calls.begin(call)
                 with self._watching(call.deadline, context):
-                    yield from method_of_service(requests(), context)
+                    yield from method_of_service(requests(message_by), context)
 
         return answers
 
     @contextmanager
-    def _begun(
-        self, method: str, context: grpc.ServicerContext, capacity: Capacity, timeout_s: float
-    ) -> Iterator[tuple[Call, Deadline]]:
-        """Give a call its place, if it may be made; also until when its message has to be there."""
-        with capacity.hold(), ExitStack() as stack:
+    def _begun(self, method: str, context: grpc.ServicerContext, timeout_s: float) -> Iterator[tuple[Call, Deadline]]:
+        """Let a call begin, if it may be made; also say until when its first message has to be there."""
+        with ExitStack() as stack:
             peer, caller = self._gate.admit(method, context)
-            deadline = message_by = Deadline(min(context.time_remaining(), timeout_s), self._clock)
+            deadline = Deadline(min(context.time_remaining(), timeout_s), self._clock)
+            message_by = Deadline(min(deadline.remaining_s(), self._call_timeout_s), self._clock)
             if caller is None:
                 stack.enter_context(self._strangers.hold(throttle_group(peer)))
                 message_by = Deadline(self._stranger_message_s, self._clock)

@@ -10,6 +10,7 @@ from tagwright.v1 import image_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright_server.domain.access import Caller
 from tagwright_server.domain.library import TaggedImage, check_filter, read_review
+from tagwright_server.errors import ArgumentInvalid
 from tagwright_server.transport import call
 from tagwright_server.transport import convert_images as convert
 from tagwright_server.transport.once import answer_once, nothing
@@ -75,8 +76,10 @@ class ImageCalls:
         now, library = call.current(), self._parts.library
         if request.variant == image_pb2.CONTENT_VARIANT_THUMBNAIL:
             content = library.thumbnail(request.image_id, now.deadline, by=now.caller)
-        else:
+        elif request.variant in (image_pb2.CONTENT_VARIANT_UNSPECIFIED, image_pb2.CONTENT_VARIANT_KEPT):
             content = library.content(request.image_id, by=now.caller)
+        else:
+            raise ArgumentInvalid("must be CONTENT_VARIANT_KEPT or CONTENT_VARIANT_THUMBNAIL", field="variant")
         yield pb.GetImageContentResponse(info=convert.content_info(content))
         for piece in content.pieces(MOST_CHUNK_BYTES):
             yield pb.GetImageContentResponse(data=piece)

@@ -34,7 +34,8 @@ from tagwright_server.transport.tagging import TaggingService
 from tagwright_server.transport.wire import SizeLimits
 
 _REFUSING_THREADS = 8
-_PEERS = 4  # that it takes to hold all places of those who log in
+_PEERS = 4  # that it takes to hold all places of those who log in, or of those who read photos
+_UPLOADERS = 2  # that it takes to hold all places of uploads
 _HEALTH_THREADS = 2
 _REFLECTION_THREADS = 2
 # Where grpc itself refuses, health too and without details. So it is more than can pile up while our own threads refuse
@@ -72,13 +73,20 @@ class Server:
         self._reflection_threads = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
         guard = Guard(
             gate=gate,
-            strangers=SharedCapacity(settings.logins_max, "logins", each=max(1, settings.logins_max // _PEERS)),
+            strangers=SharedCapacity(
+                settings.logins_max, "logins", each=max(1, settings.logins_max // _PEERS), whose="address"
+            ),
             stranger_message_s=settings.login_message_s,
             capacity=Capacity(settings.calls_max, "calls"),
             message_bytes=Capacity(settings.request_bytes_in_progress_max, "bytes of requests"),
             sizes=SizeLimits(settings.photo_bytes_max, settings.request_overhead_bytes_max),
             call_timeout_s=settings.call_timeout_s,
-            uploads=Capacity(settings.uploads_max, "uploads"),
+            uploads=SharedCapacity(
+                settings.uploads_max, "uploads", each=max(1, settings.uploads_max // _UPLOADERS), whose="account"
+            ),
+            downloads=SharedCapacity(
+                settings.calls_max, "downloads", each=max(1, settings.calls_max // _PEERS), whose="account"
+            ),
             stream_timeout_s=settings.stream_age_max_s + settings.call_timeout_s,
             clock=clock,
             health=self._health_calls,
@@ -86,7 +94,7 @@ class Server:
         )
         self._grpc = grpc.server(
             ThreadPoolExecutor(
-                settings.calls_max + settings.uploads_max + _REFUSING_THREADS, thread_name_prefix="call"
+                2 * settings.calls_max + settings.uploads_max + _REFUSING_THREADS, thread_name_prefix="call"
             ),
             interceptors=[guard],
             options=_options(settings),

@@ -109,25 +109,22 @@ class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, T
         now, clock = call.current(), self._parts.clock
         looked_s = clock.monotonic_s()
 
-        def prepare() -> Candidate:
+        def prepare() -> tuple[Candidate, tuple[str, ...]]:
             nonlocal looked_s
             photo = candidate(said, look())
             looked_s = clock.monotonic_s()
-            if not self._parts.keeper.find(
-                now.caller, [photo.source]
-            ):  # before its bytes take room that it may not have
-                self._parts.keeper.check_room(now.caller, photo.content.size_bytes)
-            keeping.put([photo], account_id=now.caller.account.id)
-            return photo
+            keeping.put([photo], now.caller)
+            return photo, self._parts.keeper.near(photo.content, now.caller)
 
-        def work(photo: Candidate, caller: Caller) -> pb.TagImageResponse:
+        def work(prepared: tuple[Candidate, tuple[str, ...]], caller: Caller) -> pb.TagImageResponse:
             access.check(TO_KEEP, caller)
+            photo, near_ids = prepared
             [kept] = keeping.commit([photo], caller)
             if not isinstance(kept, KeptPhoto):
                 raise kept
-            near = self._parts.keeper.with_near(kept, caller)
+            kept = kept if kept.existing else replace(kept, near_ids=near_ids)
             embedding = request.options.include_embedding
-            return pb.TagImageResponse(tags=convert.kept_tags(near, photo.looked, include_embedding=embedding))
+            return pb.TagImageResponse(tags=convert.kept_tags(kept, photo.looked, include_embedding=embedding))
 
         with self._parts.keeper.keeping() as keeping:
             response = answer_once(self._parts.replies, request, pb.TagImageResponse, prepare=prepare, work=work)

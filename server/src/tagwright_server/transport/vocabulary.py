@@ -8,6 +8,7 @@ import grpc
 
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright_server.domain.access import Caller
+from tagwright_server.errors import ArgumentInvalid
 from tagwright_server.store.image_records import TagEntry
 from tagwright_server.transport import call
 from tagwright_server.transport import convert_images as convert
@@ -23,6 +24,8 @@ class VocabularyCalls:
 
     def ListTags(self, request: pb.ListTagsRequest, context: grpc.ServicerContext) -> pb.ListTagsResponse:
         """List tags, by name or by how many photos have them."""
+        if request.order not in pb.TagOrder.values():
+            raise ArgumentInvalid("must be TAG_ORDER_NAME or TAG_ORDER_COUNT", field="order")
         caller, vocabulary = call.current().caller, self._parts.vocabulary
 
         def by_name(after: str | None, limit: int) -> Sequence[tuple[str, TagEntry]]:
