@@ -195,6 +195,17 @@ class ImagesContract:
         assert changing.result() == replace(image, visibility=SHARED, author="rival")
 
 
+class DeletedBitByBitContract:
+    def test_the_photos_of_one_account_go_so_many_at_a_time(self, store: Store) -> None:
+        ada, bob = added(store, "Ada", "Bob")
+        for owner in (ada, ada, ada, bob):
+            kept(store, owner, a_tag("dog"))
+        assert [store.images.delete_of(ada.id, limit=2) for _ in range(3)] == [2, 1, 0]
+        assert store.images.usage(ada.id) == Usage(0, 0)
+        assert [image.owner for image in store.images.page(ImageFilter(), before=None, limit=9)] == ["Bob"]
+        assert store.images.usage(bob.id).photos == 1
+
+
 class NearContract:
     def test_photos_within_three_bits_are_found_the_most_alike_first(self, store: Store) -> None:
         [ada] = added(store, "Ada")
@@ -310,3 +321,11 @@ class TestContentsOnSqlite(OnSqlite, ContentsContract):
 
 class TestContentsOnPostgres(OnPostgres, ContentsContract):
     pass
+
+
+class TestDeletedBitByBitOnSqlite(OnSqlite, DeletedBitByBitContract):
+    """In a file."""
+
+
+class TestDeletedBitByBitOnPostgres(OnPostgres, DeletedBitByBitContract):
+    """On a server."""

@@ -140,3 +140,17 @@ def test_backup_works_beside_a_server_and_the_copy_serves(data: Path, repository
     assert ends_saying("restore", backup, in_folder(data))[0] == 0
     with serving(repository, in_folder(data)):
         assert ends_saying("check", "--quick", in_folder(data))[0] == 0
+
+
+def test_a_backup_goes_into_a_folder_of_its_own_only(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "letter.txt").write_text("not ours")
+    assert main(["backup", str(others), in_folder(data)]) == 2
+    assert "holds other files" in capsys.readouterr().err
+    assert [file.name for file in others.iterdir()] == ["letter.txt"]
+    assert main(["backup", str(data / "backup"), in_folder(data)]) == 2
+    assert "is in the data folder" in capsys.readouterr().err
+    assert not (data / "backup").exists()

@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _backup(settings: Settings, to: Path) -> int:
     _need_database(settings)
+    if to.absolute().is_relative_to(folder(settings)):
+        raise StartupError(f"backup: {to} is in the data folder, and would be lost with it")
     clock = SystemClock()
     with open_data(settings) as data:
         manifest = back_up(

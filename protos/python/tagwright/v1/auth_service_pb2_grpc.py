@@ -208,7 +208,8 @@ class AuthServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """DeleteUser removes an account with its sessions and keys. Administrators only.
+        """DeleteUser removes an account with its sessions, keys and photos. One with many photos is disabled first and loses
+        them little by little; where that was broken off, the same call goes on. Administrators only.
 
         Errors: NOT_FOUND, LAST_ADMINISTRATOR.
         """

@@ -415,7 +415,8 @@ class AuthServiceStub(typing.Generic[_AuthServiceLoginType, _AuthServiceLogoutTy
     """
 
     DeleteUser: _AuthServiceDeleteUserType
-    """DeleteUser removes an account with its sessions and keys. Administrators only.
+    """DeleteUser removes an account with its sessions, keys and photos. One with many photos is disabled first and loses
+    them little by little; where that was broken off, the same call goes on. Administrators only.
 
     Errors: NOT_FOUND, LAST_ADMINISTRATOR.
     """
@@ -617,7 +618,8 @@ class AuthServiceServicer(metaclass=abc.ABCMeta):
         request: tagwright.v1.auth_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> typing.Union[tagwright.v1.auth_service_pb2.DeleteUserResponse, collections.abc.Awaitable[tagwright.v1.auth_service_pb2.DeleteUserResponse]]:
-        """DeleteUser removes an account with its sessions and keys. Administrators only.
+        """DeleteUser removes an account with its sessions, keys and photos. One with many photos is disabled first and loses
+        them little by little; where that was broken off, the same call goes on. Administrators only.
 
         Errors: NOT_FOUND, LAST_ADMINISTRATOR.
         """

@@ -14,6 +14,7 @@ from tagwright_server.store.records import Account, Role
 from tagwright_server.store.store import Store
 
 _LONGEST_NAME = 64
+_FEW_PHOTOS = 500  # are deleted within some tens of milliseconds
 _ALSO_IN_NAMES = "._-@+"
 
 
@@ -80,6 +81,18 @@ class Accounts:
                 self._store.sessions.end_all(account.id, but=None if new_disabled else own_session)
             self._store.audit.add(by.did("user.update", account.username, at=now, details=changes))
         return changed
+
+    def make_small(self, username: str, *, by: Actor) -> None:
+        """Get an account ready to be deleted in one short transaction. Raises NotFound and LastAdministrator.
+
+        One with many photos is disabled first and then loses them little by little, so that nobody waits meanwhile.
+        """
+        account = self.get(username)
+        if self._store.images.usage(account.id).photos <= _FEW_PHOTOS:
+            return
+        self.update(username, disabled=True, by=by)
+        while self._store.images.delete_of(account.id, limit=_FEW_PHOTOS):
+            pass
 
     def delete(self, username: str, *, by: Actor) -> None:
         """Remove an account with its sessions and keys. Raises NotFound and LastAdministrator."""

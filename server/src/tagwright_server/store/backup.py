@@ -53,6 +53,8 @@ def back_up(
 ) -> Manifest:
     """Back everything up into a folder, beside a server that runs; raise StartupError where that cannot be."""
     try:
+        if folder.is_dir() and not _is_ours(folder):
+            raise StartupError(f"backup: {folder} holds other files; name a folder that is new, or holds a backup")
         copies = FolderBlobs(folder / _PHOTOS)
         with copies.sweeping() as alone:
             if not alone:
@@ -60,6 +62,11 @@ def back_up(
             return _back_up(store, blobs, copies, pepper_file, folder, at=at, version=version, progress=progress)
     except OSError as err:
         raise StartupError(f"backup: {err.filename or folder}: {err.strerror}") from err
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is empty or holds a backup, also one that was broken off: that has its photos' folder."""
+    return (folder / _MANIFEST).exists() or (folder / _PHOTOS).is_dir() or not any(folder.iterdir())
 
 
 def restore(folder: Path, url: str, blobs: Blobs, pepper_file: Path, scratch: Path, *, progress: Progress) -> Manifest:

@@ -162,6 +162,17 @@ class Images(Contents):
             self._count(image.owner_id, -1, -image.content.size_bytes)
         return image
 
+    def delete_of(self, owner_id: str, *, limit: int) -> int:
+        """Delete up to `limit` photos of an account and return how many; their contents stay until they are dropped."""
+        query = ImageRow.select(ImageRow.number, ContentRow.size_bytes).join(ContentRow)
+        with self._database.transaction():
+            self.hold_owner(owner_id)
+            rows = self._database.rows(query.where(ImageRow.account == owner_id).limit(limit))
+            for some in chunks([number for number, _ in rows]):
+                self._database.change(ImageRow.delete().where(ImageRow.number.in_(some)))
+            self._count(owner_id, -len(rows), -sum(size_bytes for _, size_bytes in rows))
+        return len(rows)
+
     def page(self, filter: ImageFilter, *, before: int | None, limit: int) -> list[Image]:
         """Return up to `limit` photos, the last stored first, those with numbers below `before`."""
         below = _NUMBER_MAX if before is None else max(0, min(before, _NUMBER_MAX))

@@ -33,25 +33,23 @@ class TagLists:
         """Return up to `limit` tags by name, those that begin with `prefix` and come after the name `after`."""
         if not storable(prefix) or not storable(after or ""):
             return []
-        query = _tags(prefix).where(_shows(visible_to)).order_by(TagRow.name).limit(limit)
+        if visible_to is not None:  # counted from the photos they see: others' may be many more
+            query = _with_counts(prefix, visible_to).order_by(TagRow.name).limit(limit)
+            return self._counted_entries(query if after is None else query.where(TagRow.name > after))
+        query = _tags(prefix).where(_shows(None)).order_by(TagRow.name).limit(limit)
         if after is not None:
             query = query.where(TagRow.name > after)
         with self._database.reading():
             tags: dict[int, str] = dict(self._database.rows(query))
-            return self._entries(tags, self._counts(list(tags), visible_to))
+            return self._entries(tags, self._counts(list(tags), None))
 
     def by_count(self, *, prefix: str = "", visible_to: str | None, offset: int, limit: int) -> list[TagEntry]:
         """Return up to `limit` tags, those of most photos first, leaving out the first `offset`."""
         if not storable(prefix):
             return []
-        counts = _counted(visible_to).group_by(ImageTagRow.tag).alias("counts")
-        images = peewee.fn.COALESCE(counts.c.images, 0)
-        query = _tags(prefix, images, peewee.fn.COALESCE(counts.c.confirmed, 0))
-        query = query.join(counts, peewee.JOIN.LEFT_OUTER, on=(counts.c.tag_id == TagRow.number))
-        query = query.where((images > 0) | _has_rules()).order_by(images.desc(), TagRow.name)
-        with self._database.reading():
-            rows = self._database.rows(query.offset(offset).limit(limit))
-            return self._entries({row[0]: row[1] for row in rows}, {row[0]: (row[2], row[3]) for row in rows})
+        query = _with_counts(prefix, visible_to)
+        images = query.selected_columns[2]
+        return self._counted_entries(query.order_by(images.desc(), TagRow.name).offset(offset).limit(limit))
 
     def entry(self, name: str, visible_to: str | None) -> TagEntry | None:
         """Return the tag with that name or alias if it shows to the account, or to an administrator (None)."""
@@ -62,6 +60,11 @@ class TagLists:
             tags: dict[int, str] = dict(self._database.rows(query))
             entries = self._entries(tags, self._counts(list(tags), visible_to))
         return entries[0] if entries else None
+
+    def _counted_entries(self, query: Any) -> list[TagEntry]:
+        with self._database.reading():
+            rows = self._database.rows(query)
+            return self._entries({row[0]: row[1] for row in rows}, {row[0]: (row[2], row[3]) for row in rows})
 
     def _entry(self, number: int) -> TagEntry:
         """Return a tag as administrators see it, whether or not it shows."""
@@ -101,6 +104,15 @@ def _tags(prefix: str, *more: Any) -> Any:
     if behind := _behind(prefix):
         query = query.where(TagRow.name < behind)
     return query
+
+
+def _with_counts(prefix: str, visible_to: str | None) -> Any:
+    """Select the tags that show, with how many photos have them and how many confirmed."""
+    counts = _counted(visible_to).group_by(ImageTagRow.tag).alias("counts")
+    images = peewee.fn.COALESCE(counts.c.images, 0)
+    query = _tags(prefix, images, peewee.fn.COALESCE(counts.c.confirmed, 0))
+    query = query.join(counts, peewee.JOIN.LEFT_OUTER, on=(counts.c.tag_id == TagRow.number))
+    return query.where((images > 0) | _has_rules())
 
 
 def _behind(prefix: str) -> str:

@@ -159,7 +159,10 @@ class AuthService(AuthServiceServicer):
             self._parts.accounts.delete(request.username, by=caller.actor)
             return pb.DeleteUserResponse()
 
-        return answer_once(self._parts.replies, request, pb.DeleteUserResponse, prepare=nothing, work=work)
+        def prepare() -> None:
+            self._parts.accounts.make_small(request.username, by=call.current().caller.actor)
+
+        return answer_once(self._parts.replies, request, pb.DeleteUserResponse, prepare=prepare, work=work)
 
     def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: grpc.ServicerContext) -> pb.CreateApiKeyResponse:
         """Make a key."""
