@@ -32,7 +32,7 @@ def suggested(name: str, score: float | None) -> dict[str, Any]:
 
 def changed(done: Done, title: str = "changed") -> bool:
     assert done.code == 0
-    return title in done.stdout
+    return done.count(title) != "0"
 
 
 def reviews(server: KeptPhotos) -> int:

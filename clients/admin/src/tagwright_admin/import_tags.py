@@ -173,6 +173,6 @@ def _show(tally: _Tally, *, dry_run: bool, to_error: bool) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     for title, count in rows.items():
-        if count or title == "photos":
+        if count or title in ("photos", "changed", "would change"):
             table.add_row(Text(title), f"{count:,}")
     Console(stderr=to_error, highlight=False).print(table, soft_wrap=True)
