@@ -31,6 +31,7 @@ from tagwright_client import (
     UploadPhoto,
     UploadResult,
 )
+from tagwright_client._upload_stream import THREAD_NAME
 
 WAIT_S = 10
 GONE = status(14, "Socket closed")
@@ -219,6 +220,28 @@ def test_a_token_that_ends_meanwhile_ends_the_upload_after_the_results_before_it
     )
     results = client.upload(photos(5))
     assert [next(results).photo.photo, next(results).photo.photo] == [b"photo 0", b"photo 1"]
+    with pytest.raises(TokenInvalid):
+        next(results)
+
+
+def test_results_from_before_the_end_come_also_to_one_who_takes_them_late(client: Client, fake: FakeUpload) -> None:
+    fake.photos = 1
+    failed = threading.Event()
+
+    def verdict(stream: Any, offer: Any, data: bytes) -> Any:
+        if data != b"photo 2":
+            return None
+        failed.set()
+        return status(16, "ended", reason="TOKEN_INVALID")
+
+    fake.on_photo = verdict
+    results = client.upload(photos(5))
+    assert next(results).photo.photo == b"photo 0"
+    assert failed.wait(WAIT_S)
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME:
+            thread.join(WAIT_S)
+    assert next(results).photo.photo == b"photo 1"
     with pytest.raises(TokenInvalid):
         next(results)
 

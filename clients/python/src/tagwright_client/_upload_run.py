@@ -138,7 +138,12 @@ def run(
     orderly = False
     try:
         while True:
-            streams.tend()
+            try:
+                streams.tend()
+            except TagwrightError:
+                while session.finished:  # results that came before what ended the upload
+                    yield _result(session.finished.popleft())
+                raise
             with changed:
                 # A slow source must not hold back a result that is there, unless the server waits for photos.
                 pull = not session.source_used_up and (session.hungry if session.finished else session.room)

@@ -68,10 +68,10 @@ class UploadStream:
         """End it, and wait for its threads; `orderly`: the server may end what was half closed."""
         if orderly:
             self._receiver.join(_GOODBYE_S)
+        self._call.cancel()  # before the requests end: what is left in the middle is not half closed
         with self._changed:
             self.ended = True
             self._changed.notify_all()
-        self._call.cancel()
         self._receiver.join(_GOODBYE_S)
         self._sent_all.wait(_GOODBYE_S)  # it may be reading a photo just now
 
@@ -125,11 +125,11 @@ class UploadStream:
             error = err
         except Exception as err:
             self.fault = err
+        self._call.cancel()  # it may have ended on our side only
         with self._changed:
             self.ended = True
             self.error = error
             self._changed.notify_all()
-        self._call.cancel()  # it may have ended on our side only
 
     def _take(self, response: pb.UploadImagesResponse) -> None:
         kind = response.WhichOneof("message")
