@@ -44,7 +44,8 @@ def test_what_is_kept_comes_back_as_if_made_here(pool: DecodePool) -> None:
     assert result.photo.pixels.flags.writeable
     assert result.photo.kept == expected.kept
     assert expected.kept is not None
-    assert np.array_equal(result.photo.pixels, tagged(pool, expected.kept.data).photo.pixels)  # what is kept is looked at
+    # What is kept is what is looked at.
+    assert np.array_equal(result.photo.pixels, tagged(pool, expected.kept.data).photo.pixels)
     assert expected.kept.keywords == words
     assert tagged(pool, data).photo.kept is None
 

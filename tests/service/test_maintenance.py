@@ -113,7 +113,10 @@ def test_a_backup_of_what_is_not_whole_says_so(data: Path, tmp_path: Path, capsy
         (["backup", "{tmp}/backup", "--data-folder={tmp}/nothing"], "there is no file {tmp}/nothing/tagwright.sqlite3"),
         (["check", "--data-folder={tmp}/nothing"], "there is no file {tmp}/nothing/tagwright.sqlite3"),
         (["restore", "{tmp}/nothing", "--data-folder={tmp}/new"], "{tmp}/nothing holds no backup that was finished"),
-        (["backup", "{tmp}/data/pepper", "--data-folder={tmp}/data"], "is in the data folder, and would be lost with it"),
+        (
+            ["backup", "{tmp}/data/pepper", "--data-folder={tmp}/data"],
+            "is in the data folder, and would be lost with it",
+        ),
         (["backup", "{tmp}/file", "--data-folder={tmp}/data"], "cannot be written"),
         (["restore", "{tmp}/backup", "--data-folder={tmp}/data"], "in use already; restore into an empty one"),
     ],
