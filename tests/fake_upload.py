@@ -79,8 +79,9 @@ class FakeUpload(FakeTagging):
     ) -> Iterator[pb.UploadImagesResponse]:
         stream = Stream(number=len(self.streams), context=context)
         self.streams.append(stream)
-        context.add_callback(stream.ended.set)
-        context.add_callback(lambda: stream.answers.put(None))
+        for over in (stream.ended.set, lambda: stream.answers.put(None)):
+            if not context.add_callback(over):  # it is over already
+                over()
         self.opened.release()
         refused = self.on_open(stream)
         if refused is not None:
