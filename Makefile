@@ -1,5 +1,5 @@
 # One verb, one intent. Each verb first sets up the part of .venv that it needs, once; a changed lock sets it up anew.
-# Usage: make VERB [DATA=folder] [ARGS="..."] [PYTHON=/path/to/python]
+# Usage: make VERB [DATA=folder] [LIBRARY=folder TEST=folder] [ARGS="..."] [PYTHON=/path/to/python]
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
@@ -7,6 +7,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 ARGS ?=
 DATA ?=
+LIBRARY ?=
+TEST ?=
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -17,12 +19,12 @@ PIP := $(BIN)/python -m pip install -qq --no-input --no-deps
 LOCKED := $(PIP) --require-hashes
 EDITABLE := $(PIP) --no-build-isolation
 RUN_DISTS := protos clients/python clients/admin server
-VERBS := help setup demo serve test check proto lock train evaluate bench clean
+VERBS := help setup demo serve test check proto lock train evaluate evaluate-refinement bench clean
 
 .PHONY: $(VERBS) check-format check-lint check-types check-imports check-protos check-repository
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.dev ## make .venv with everything: server, command line, training, tests
 	@echo "Ready: $(BIN) has tagwright, tagwright-server and tagwright-train."
@@ -57,6 +59,10 @@ train: $(VENV)/.train ## train a tagger on the photos of DATA=folder
 evaluate: $(VENV)/.train ## measure the committed models on the photos of DATA=folder
 	@test -n "$(DATA)" || { echo "make evaluate DATA=folder: the folder of MIRFlickr-25k, see docs/training.md" >&2; exit 2; }
 	@$(BIN)/tagwright-train evaluate "$(DATA)" $(ARGS)
+
+evaluate-refinement: $(VENV)/.train ## measure every way to refine tags: LIBRARY=folder votes, TEST=folder is measured
+	@test -n "$(LIBRARY)" -a -n "$(TEST)" || { echo "make evaluate-refinement LIBRARY=folder TEST=folder: see docs/refinement.md" >&2; exit 2; }
+	@$(BIN)/tagwright-train evaluate-refinement "$(LIBRARY)" "$(TEST)" $(ARGS)
 
 bench: $(VENV)/.dev ## measure photos a second and latencies, beside the raw loop
 	@$(BIN)/python -m tests.load $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -1,9 +1,9 @@
 """`make demo`: a Tagwright server with its Triton and an account of its own tags the sample photos.
 
-Shows the tags and where the time went, then keeps some of the photos with tags that people gave them, and corrects the
-model. Uses what is installed beside the Python that runs it; its store is a temporary folder, and nothing is left
-behind. Arguments go to the server (`--inference=local`). Ends the server whatever happens; the exit code is 0 only if
-everything worked.
+Shows the tags and where the time went, then keeps some of the photos with tags that people gave them, corrects the
+model, and has tags judged that people might have given. Uses what is installed beside the Python that runs it; its
+store is a temporary folder, and nothing is left behind. Arguments go to the server (`--inference=local`). Ends the
+server whatever happens; the exit code is 0 only if everything worked.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from tagwright_admin import image_screen, screen
-from tagwright_client import Client, PhotoTags, TagwrightError, UploadPhoto, UploadResult
+from tagwright_admin import image_screen, refine_screen, screen
+from tagwright_client import ArgumentInvalid, Client, PhotoTags, TagwrightError, UploadPhoto, UploadResult
 
 PHOTOS = Path(__file__).resolve().parent / "photos"
 TYPED = {  # a few that can be seen, and a few that cannot: names, cameras, moods
@@ -39,6 +39,10 @@ TYPED = {  # a few that can be seen, and a few that cannot: names, cameras, mood
     "rocket.jpg": ("rocket", "falcon9", "night"),
 }
 CORRECTED = "photographer.jpg"
+GIVEN = {  # each with a tag that is wrong, and with some that nobody could see
+    "cat.jpg": ("cat", "car", "chelsea", "nikon"),
+    "astronaut.jpg": ("portrait", "tree", "2008"),
+}
 READY_WITHIN_S = 120.0  # a first start also reads everything from a cold disk
 STOPPED_WITHIN_S = 30.0  # the server itself gives calls 20 s
 THUMBNAIL_CELLS = 20  # leaves 57 of 80 columns for the rest
@@ -66,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
             for path in sorted(PHOTOS.glob("*.jpg")):
                 show_photo(path, client.tag(path), out)
             show_library(client, out)
+            show_refinement(client, out)
         out.print("The server has ended cleanly.\n")
     except (DemoError, TagwrightError) as err:
         print(f"demo: {err}", file=sys.stderr)
@@ -201,6 +206,21 @@ def show_library(client: Client, out: Console) -> None:
     out.print()
 
 
+def show_refinement(client: Client, out: Console) -> None:
+    """Print what refinement keeps, removes and adds of tags that people gave, and why."""
+    out.print(Text("What people might have tagged, judged:", style="bold"))
+    for name, given in GIVEN.items():
+        try:
+            answer = client.refine(PHOTOS / name, user_tags=given)
+        except ArgumentInvalid as err:  # a model of somebody's own may come without
+            out.print(Text(f"  not here: {screen.safe(str(err))}", style="dim"))
+            break
+        about = f"  given: {', '.join(given)}; {answer.library_size:,} photos could vote"
+        out.print(Text(name, style="bold").append(about, style="not bold dim"), soft_wrap=True)
+        out.print(refine_screen.decision_table(answer))
+    out.print()
+
+
 def tags_of(result: UploadResult) -> PhotoTags:
     """Return the tags of a photo that is kept; raise what went wrong where it is not."""
     if result.tags is None:
@@ -245,6 +265,10 @@ def show_next(out: Console) -> None:
         (f"{command} tag {photos}", "photos and folders of yours"),
         (f"{command} tag --target-precision 0.9 {photos}", "only what is right nine times in ten"),
         (f"{command} tag --json {photos}/cat.jpg", "for programs"),
+        (
+            f'{command} refine --tags "cat, car, 2008" {photos}/cat.jpg',
+            "which tags are right, which are missing, and why",
+        ),
         (f"{command} upload --private {photos}", "keeps photos and their tags; then: ls, show, review, export"),
         (f"{command} models --labels", "every label, with thresholds and measured quality"),
         ("docs/sdk.md", "the same from Python, in four lines"),

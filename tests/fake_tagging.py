@@ -38,6 +38,8 @@ class FakeTagging(TaggingServiceServicer):
     arrivals: list[float] = field(default_factory=list)
     metadata: list[dict[str, Any]] = field(default_factory=list)
     behave: Callable[[int, pb.TagImageRequest, grpc.ServicerContext], None] = lambda attempt, request, context: None
+    refinements: list[pb.RefineTagsRequest] = field(default_factory=list)
+    refine: Callable[[int, pb.RefineTagsRequest, grpc.ServicerContext], None] = lambda attempt, request, context: None
     models: Callable[[pb.ListModelsRequest, grpc.ServicerContext], pb.ListModelsResponse] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,6 +58,19 @@ class FakeTagging(TaggingServiceServicer):
         if request.store:
             tags.image_id = f"{attempt + 1:032x}"
         return pb.TagImageResponse(tags=tags)
+
+    def RefineTags(self, request: pb.RefineTagsRequest, context: Any) -> pb.RefineTagsResponse:
+        """Keep the tags, but for `!tag`, which is removed, and `?tag`, which cannot be seen; add what the photo is."""
+        with self._lock:
+            attempt = len(self.refinements)
+            self.refinements.append(request)
+        self.refine(attempt, request, context)
+        context.set_trailing_metadata((*TRAILING, ("tagwright-refinement-ms", "4.5")))
+        decisions = [decision(name) for name in request.user_tags]
+        seen = request.image.decode(errors="replace")[:20] or "dog"
+        if seen not in request.user_tags:
+            decisions.append(decision(f"+{seen}"))
+        return pb.RefineTagsResponse(decisions=decisions, model_version=MODEL, library_size=3)
 
     def _missing(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
@@ -136,6 +151,23 @@ def image_tags(name: str) -> tag_pb2.ImageTags:
     return tag_pb2.ImageTags(
         tags=[tag], model_version=MODEL, image=tag_pb2.ImageInfo(width=40, height=30, format="JPEG")
     )
+
+
+def decision(name: str) -> tag_pb2.TagDecision:
+    """Return what is said of a tag, by how it begins: `!`, `?`, `+` or otherwise."""
+    word, score = {
+        "!": (tag_pb2.DECISION_REMOVE, 0.25),
+        "?": (tag_pb2.DECISION_UNSURE, None),
+        "+": (tag_pb2.DECISION_ADD, 0.875),
+    }.get(name[0], (tag_pb2.DECISION_KEEP, 0.75))
+    why = tag_pb2.Evidence(
+        kind=tag_pb2.EVIDENCE_KIND_NEIGHBOURS,
+        text="2 of 3 photos that look alike have it",
+        value=2.5,
+        image_ids=["a", "b"],
+        tags=["pet"],
+    )
+    return tag_pb2.TagDecision(name=name.lstrip("!?+"), score=score, decision=word, evidence=[why])
 
 
 def model(name: str, *, is_default: bool = False) -> model_pb2.Model:

@@ -19,7 +19,7 @@ from tagwright_server.store.backup import Manifest, back_up, read_manifest, rest
 from tagwright_server.store.blobs import FolderBlobs
 from tagwright_server.store.copying import snapshot
 from tagwright_server.store.database import Row
-from tagwright_server.store.models import TABLES
+from tagwright_server.store.models import COPIED
 from tagwright_server.store.pepper import read_pepper
 from tagwright_server.store.store import Store, open_store
 
@@ -64,7 +64,7 @@ def filled(store: Store, blobs: FolderBlobs) -> None:
 def content(store: Store) -> dict[str, list[Row]]:
     """Every row of every table, but for contents that no photo uses, and booleans as numbers."""
     with snapshot(store.database) as tables:
-        rows = {table.__name__: [row for some in tables.rows(table) for row in some] for table in TABLES}
+        rows = {table.__name__: [row for some in tables.rows(table) for row in some] for table in COPIED}
     used = {row[4] for row in rows["ImageRow"]}
     rows["ContentRow"] = [row for row in rows["ContentRow"] if row[0] in used]
     rows["EmbeddingRow"] = [row for row in rows["EmbeddingRow"] if row[0] in used]

@@ -11,7 +11,7 @@ from typing import Any
 import peewee
 import postgres
 import pytest
-from data import store_0001, store_0002
+from data import store_0001, store_0002, store_0003
 from playhouse.schema_diff import diff_models
 from stores import NOW, OnPostgres, OnSqlite, at_once, database_of
 
@@ -22,8 +22,8 @@ from tagwright_server.store.models import TABLES
 from tagwright_server.store.store import Store, open_store
 
 DATA = Path(__file__).parents[1] / "data"
-VERSIONS = {"0001": store_0001, "0002": store_0002}
-OURS = ["0001_accounts", "0002_photos"]
+VERSIONS = {"0001": store_0001, "0002": store_0002, "0003": store_0003}
+OURS = ["0001_accounts", "0002_photos", "0003_changes"]
 MORE = """
 import peewee
 def up(migrator, db):
@@ -76,20 +76,20 @@ class MigrationsContract:
             assert migrated == description(queries)
 
     def test_a_later_migration_is_applied_to_a_database_in_use(self, url: str, tmp_path: Path) -> None:
-        folder = with_migration(tmp_path, "0003_more", MORE)
+        folder = with_migration(tmp_path, "0004_more", MORE)
         store = open_store(url)
-        store_0002.fill(store)
-        assert migrate(store.database, folder=folder) == ["0003_more"]
-        store_0002.check(store)
+        store_0003.fill(store)
+        assert migrate(store.database, folder=folder) == ["0004_more"]
+        store_0003.check(store)
         store.close()
 
     def test_a_newer_database_is_left_alone(self, url: str, tmp_path: Path) -> None:
-        folder = with_migration(tmp_path, "0003_more", MORE)
+        folder = with_migration(tmp_path, "0004_more", MORE)
         store = open_store(url)
         migrate(store.database, folder=folder)
         before = history(store.database)
         store.close()
-        with pytest.raises(StartupError, match=r"was written by a newer Tagwright.*0003_more"):
+        with pytest.raises(StartupError, match=r"was written by a newer Tagwright.*0004_more"):
             open_store(url)
         database = Database(url)
         assert history(database) == before
@@ -97,13 +97,13 @@ class MigrationsContract:
 
     def test_a_migration_that_fails_leaves_nothing_behind(self, url: str, tmp_path: Path) -> None:
         broken = MORE + "    db.execute_sql('SELECT no_such FROM account')\n"
-        folder = with_migration(tmp_path, "0003_more", broken)
+        folder = with_migration(tmp_path, "0004_more", broken)
         store = open_store(url)
         with pytest.raises(peewee.DatabaseError):
             migrate(store.database, folder=folder)
         assert [name for name, _ in history(store.database)] == OURS
         store_0001.fill(store)
-        assert migrate(store.database, folder=with_migration(tmp_path, "0003_more", MORE)) == ["0003_more"]
+        assert migrate(store.database, folder=with_migration(tmp_path, "0004_more", MORE)) == ["0004_more"]
         store.close()
 
 

@@ -139,6 +139,16 @@ class SetRulesContract:
         store.tags.set_rules("dog", [], [])
         assert [entry.name for entry in store.tags.page(visible_to=None, after=None, limit=9)] == ["wolf"]
 
+    def test_the_parents_of_tags_come_with_theirs_all_the_way_up(self, store: Store) -> None:
+        store.tags.set_rules("collie", [], ["dog"])
+        store.tags.set_rules("dog", [], ["animal", "pet"])
+        store.tags.set_rules("animal", [], ["being"])
+        store.tags.set_rules("car", [], ["vehicle"])
+        animals = {"dog": ("animal", "pet"), "animal": ("being",)}
+        assert store.tags.parents(["collie", "unknown", "\0"]) == {"collie": ("dog",)} | animals
+        assert store.tags.parents(["dog", "car"]) == animals | {"car": ("vehicle",)}
+        assert store.tags.parents([]) == {}
+
     def test_a_parent_named_by_an_alias_is_its_tag(self, store: Store) -> None:
         store.tags.set_rules("animal", ["beast"], [])
         assert store.tags.set_rules("dog", [], ["beast", "animal"]) == TagEntry("dog", (), ("animal",))

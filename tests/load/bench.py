@@ -47,6 +47,7 @@ def bench(
     model: Annotated[str, typer.Option(help="the model in it")] = "tagger",
     library: Annotated[Path | None, typer.Option(help="folder of MIRFlickr-25k, for the scenario of that name")] = None,
     library_photos: Annotated[int, typer.Option(min=100, help="photos of it, at most")] = 20_000,
+    refine_photos: Annotated[str, typer.Option(help="sizes of the libraries that are made up for refine")] = "20000",
     list_them: Annotated[bool, typer.Option("--list", help="list the scenarios and end")] = False,
 ) -> None:
     """Measure how fast photos become tags, beside the fastest loop without a server on the same cores.
@@ -90,6 +91,7 @@ def bench(
             engines=tuple(chosen),
             library=library,
             library_photos=library_photos,
+            refine_photos=_sizes(refine_photos),
             step=stack.enter_context(_progress()),
             stack=stack,
         )
@@ -104,6 +106,16 @@ def bench(
         console.print(f"written: {path}", style="dim", highlight=False, soft_wrap=True)
     if "interrupted" in about:
         raise typer.Exit(130)
+
+
+def _sizes(said: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(size) for size in said.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise typer.BadParameter(f"{said!r} are no numbers of photos, such as 20000,1000000")
+    return sizes
 
 
 def _run(scenario: Scenario, setup: Setup, results: dict[str, Results], *, busy: bool) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,14 +66,20 @@ class Serving:
 
 
 @contextmanager
-def serve(engine: Engine, repository: Path, more: Sequence[str] = ()) -> Iterator[Serving]:
-    """Run a server on a free port for as long as the block runs; raises NotServed."""
+def serve(
+    engine: Engine, repository: Path, more: Sequence[str] = (), *, prepare: Callable[[Path], None] = lambda data: None
+) -> Iterator[Serving]:
+    """Run a server on a free port for as long as the block runs; raises NotServed.
+
+    `prepare` gets the folder of its data before it starts, with the account in it.
+    """
     address = f"127.0.0.1:{_free_port()}"
     flags = [f"--listen={address}", f"--inference={engine.setting}", f"--model-repository={repository}", *more]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAGWRIGHT_")}
     with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory(prefix="tagwright-bench-data-") as data:
         data_folder = f"--data-folder={data}"
         password = make_account(data_folder, environment)
+        prepare(Path(data))
         started = time.monotonic()
         process = subprocess.Popen(
             [*_command(), *flags, data_folder],

@@ -31,6 +31,7 @@ class Setup:
     engines: tuple[Engine, ...] = ENGINES
     library: Path | None = None  # a folder of MIRFlickr-25k, for what needs a library of real size
     library_photos: int = 20_000  # of it, at most
+    refine_photos: tuple[int, ...] = (20_000,)  # sizes of made-up libraries
     cores: int = field(default_factory=cores)
 
     @cached_property

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
-from tagwright_server.domain.decisions import Change, Review, Seen, difference, given, reviewed, tagged
+from tagwright_server.domain.decisions import (
+    Change,
+    Refined,
+    Review,
+    Seen,
+    difference,
+    given,
+    refined,
+    reviewed,
+    tagged,
+)
 from tagwright_server.errors import ArgumentInvalid, NotFound
 from tagwright_server.store.image_records import ImageTag, TagChange, TagSource, TagState
 
@@ -51,8 +61,8 @@ def test_a_tag_that_the_model_sees_is_added_and_one_that_it_sees_no_more_goes() 
 
 
 def test_a_refinement_that_the_model_does_not_see_goes_and_an_imported_tag_stays() -> None:
-    refined, imported = ImageTag("dog", SUGGESTED, REFINEMENT), ImageTag("sky", SUGGESTED, IMPORT)
-    change = tagged([refined, imported], saw())
+    addition, imported = ImageTag("dog", SUGGESTED, REFINEMENT), ImageTag("sky", SUGGESTED, IMPORT)
+    change = tagged([addition, imported], saw())
     assert (change.tags, change.removed) == ((imported,), ("dog",))
 
 
@@ -232,3 +242,47 @@ def test_a_difference_leads_from_the_one_to_the_other(
     there = {tag.name: tag for tag in before if tag.name not in change.removed}
     assert there | {tag.name: tag for tag in change.written} == {tag.name: tag for tag in wanted}
     assert not set(change.written) & set(before)
+
+
+def judged(*missing: str, **scores: float) -> Refined:
+    """A refinement that finds some tags missing, with .9 where nothing else is said."""
+    return Refined("refiner@3", dict.fromkeys(missing, 0.9) | scores, frozenset(missing))
+
+
+def test_what_refinement_misses_comes_and_what_it_misses_no_more_goes() -> None:
+    change = refined([ImageTag("dog", SUGGESTED, REFINEMENT, 0.8, "refiner@2")], judged("sky"))
+    assert change.tags == change.written == (ImageTag("sky", SUGGESTED, REFINEMENT, 0.9, "refiner@3"),)
+    assert change.removed == ("dog",)
+
+
+def test_a_tag_that_a_person_gave_stays_however_badly_it_fits_and_its_score_says_so() -> None:
+    typed = ImageTag("dog", SUGGESTED, USER, 0.7, "old@1", position=0)
+    assert refined([typed], judged(dog=0.01)).tags == (replace(typed, score=0.01, model_version="refiner@3"),)
+
+
+def test_a_tag_that_cannot_be_judged_keeps_what_it_has() -> None:
+    typed = ImageTag("nikon", SUGGESTED, USER, position=0)
+    assert refined([typed], judged("sky")).written == (ImageTag("sky", SUGGESTED, REFINEMENT, 0.9, "refiner@3"),)
+
+
+@pytest.mark.parametrize("state", [CONFIRMED, REJECTED])
+def test_what_a_person_decided_stays_whatever_refinement_says(state: TagState) -> None:
+    for source in TagSource:
+        decided = ImageTag("dog", state, source)
+        for said in (judged("dog"), judged(), judged(dog=0.0)):
+            assert after(refined([decided], said))["dog"].state is state
+
+
+def test_refinement_adds_no_more_tags_than_a_photo_may_have() -> None:
+    many = [ImageTag(f"t{at}", SUGGESTED, USER, position=at) for at in range(1023)]
+    assert len(refined(many, judged("dog", "sky", "collie")).tags) == 1024
+
+
+@given_any(before=TAGS, scores=SCORES, missing=st.sets(st.sampled_from(NAMES[:3])))
+def test_refining_twice_is_refining_once(
+    before: Sequence[ImageTag], scores: dict[str, float], missing: set[str]
+) -> None:
+    said = Refined("refiner@3", scores, missing)
+    once = refined(before, said).tags
+    again = refined(once, said)
+    assert (again.tags, again.written, again.removed) == (once, (), ())

@@ -1,4 +1,4 @@
-"""`tagwright-server`: settings in, a serving process out; `admin`, `backup`, `restore`, `check` do one thing each."""
+"""`tagwright-server`: settings in, a serving process out; `admin`, `backup`, `check` and the like do one thing each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from tagwright_server import local  # late, both: --help need not wait for them
 
             return local.main(words[1:])
-        if words and words[0] in {"backup", "restore", "check"}:
+        if words and words[0] in {"backup", "restore", "check", "rebuild-index"}:
             from tagwright_server import maintenance
 
             return maintenance.main(words)

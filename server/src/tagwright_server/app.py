@@ -22,7 +22,7 @@ from types import FrameType
 
 from tagwright_server.address import Address
 from tagwright_server.clock import Clock, SystemClock
-from tagwright_server.data import Data, open_data
+from tagwright_server.data import Data, index_folder, open_data
 from tagwright_server.domain.accounts import Accounts
 from tagwright_server.domain.api_keys import ApiKeys
 from tagwright_server.domain.capacity import Capacity
@@ -32,6 +32,8 @@ from tagwright_server.domain.keeping import Keeper, Quota
 from tagwright_server.domain.library import Library
 from tagwright_server.domain.models import Models, full_name
 from tagwright_server.domain.passwords import Passwords
+from tagwright_server.domain.refiners import open_batch_refiners, open_refineries
+from tagwright_server.domain.refining import Refining
 from tagwright_server.domain.replies import Replies
 from tagwright_server.domain.retagging import Retagging, Runner
 from tagwright_server.domain.sign_in import Lifetime, SignIn
@@ -103,7 +105,19 @@ class App:
                 stack.callback(backend.close)
             photos = Capacity(settings.photos_max, "photos")
             tagger = Tagger(models=models, backend=backend, decoder=decoder, photos=photos, clock=clock)
-            runner = Runner(data.store, data.blobs, tagger=tagger, models=models, clock=clock)
+            refineries = open_refineries(models, data.store, index_folder(settings))
+            for refinery in refineries.values():
+                stack.callback(refinery.stop)
+            refining = Refining(
+                refineries,
+                open_batch_refiners(models, refineries),
+                store=data.store,
+                blobs=data.blobs,
+                tagger=tagger,
+                models=models,
+                clock=clock,
+            )
+            runner = Runner(data.store, data.blobs, tagger=tagger, refining=refining, clock=clock)
             stack.callback(runner.stop)
             quota = Quota(settings.account_photos_max, settings.account_photo_bytes_max)
             keeper = Keeper(data.store, data.blobs, quota=quota, clock=clock)
@@ -128,7 +142,8 @@ class App:
                                 clock=clock,
                             ),
                             vocabulary=Vocabulary(data.store, clock=clock),
-                            retagging=Retagging(data.store, models=models, runner=runner, clock=clock),
+                            refining=refining,
+                            retagging=Retagging(data.store, refining=refining, runner=runner, clock=clock),
                             accounts=auth.accounts,
                             replies=auth.replies,
                             models=models,
@@ -149,6 +164,7 @@ class App:
             self._engine = backend
             self.housekeeping = housekeeping
             self._runner = runner
+            self._refineries = refineries
             self.data = data
             self.auth = auth
             self.uploads = uploads
@@ -160,6 +176,8 @@ class App:
         if not self.data.store.accounts.any():
             log.warning("there is no account yet; make one: tagwright-server admin create NAME")
         self.housekeeping.start()
+        for refinery in self._refineries.values():
+            refinery.start()
         self._runner.start()
         self._server.start()
 

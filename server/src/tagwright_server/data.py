@@ -52,6 +52,11 @@ def blobs_folder(settings: Settings) -> Path:
     return settings.photos_folder or folder(settings) / "photos"
 
 
+def index_folder(settings: Settings) -> Path:
+    """Return where the files of photo indexes are: each server makes them from its database."""
+    return folder(settings) / "index"
+
+
 def database_url(settings: Settings) -> str:
     """Return the database's URL."""
     return settings.database or f"sqlite://{quote(str(folder(settings) / 'tagwright.sqlite3'))}"

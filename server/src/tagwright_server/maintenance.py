@@ -1,6 +1,6 @@
 """Commands that keep the data safe: back it up, put a backup back, see whether all of it is whole.
 
-`backup` and `check` work beside a server that runs; `restore` makes the data of a server that has not run yet.
+`backup`, `check` and `rebuild-index` work beside a server that runs; `restore` makes the data of one that has not yet.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tagwright_server.clock import Clock, SystemClock
-from tagwright_server.data import blobs_folder, database_url, folder, open_data, pepper_file
+from tagwright_server.data import blobs_folder, database_url, folder, index_folder, open_data, pepper_file
 from tagwright_server.errors import StartupError, TagwrightError
 from tagwright_server.options import own_version, settings_of, settings_parser
 from tagwright_server.settings import Settings
 from tagwright_server.store.backup import Manifest, back_up, restore
 from tagwright_server.store.blobs import FolderBlobs
 from tagwright_server.store.checking import Findings, check
+from tagwright_server.store.photo_index import rebuild
 from tagwright_server.store.sqlite import file_of
 from tagwright_server.store.store import open_store
 
@@ -30,11 +31,12 @@ _DESCRIPTIONS = {
     "restore": "Makes the data of a server that has not run yet from a backup, of either kind of database into either.",
     "check": "Looks whether the database and the bytes of all photos are whole. Ends with 0 if so, 1 if not, "
     "2 where it cannot tell.",
+    "rebuild-index": "Makes the photo indexes anew from the database. Servers that run on it do so, too.",
 }
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `tagwright-server backup|restore|check ...`. Returns the exit code; raises StartupError."""
+    """Run `tagwright-server backup|restore|check|rebuild-index ...`. Returns the exit code; raises StartupError."""
     verb = argv[0]
     arguments = vars(_parser(verb).parse_args(argv[1:]))
     own = {name: arguments.pop(name) for name in ("backup_folder", "quick", "repair") if name in arguments}
@@ -44,6 +46,8 @@ def main(argv: Sequence[str]) -> int:
             return _backup(settings, own["backup_folder"])
         if verb == "restore":
             return _restore(settings, own["backup_folder"])
+        if verb == "rebuild-index":
+            return _rebuild_index(settings)
         return _check(settings, quick=own["quick"], repair=own["repair"])
     except TagwrightError as err:
         raise StartupError(f"{verb}: {err}") from err
@@ -88,11 +92,32 @@ def _check(settings: Settings, *, quick: bool, repair: bool) -> int:
     store = open_store(database_url(settings), busy_timeout_s=settings.database_timeout_s)
     try:
         now_s = SystemClock().now().timestamp()
-        findings = check(store, FolderBlobs(blobs_folder(settings)), quick=quick, repair=repair, now_s=now_s)
+        findings = check(
+            store,
+            FolderBlobs(blobs_folder(settings)),
+            quick=quick,
+            repair=repair,
+            now_s=now_s,
+            indexes=index_folder(settings),
+        )
     finally:
         store.close()
     print("\n".join(_report(findings, quick=quick)))
     return 1 if findings.left else 0
+
+
+def _rebuild_index(settings: Settings) -> int:
+    _need_database(settings)
+    store = open_store(database_url(settings), busy_timeout_s=settings.database_timeout_s)
+    made: list[str] = []
+    try:
+        rebuild(store, index_folder(settings), said=lambda model, size: made.append(f"{model}, {size:,} photos"))
+    except OSError as err:
+        raise StartupError(f"rebuild-index: {err.filename}: {err.strerror}") from err
+    finally:
+        store.close()
+    print("\n".join(f"Made the index anew: {line}." for line in made) or "There is no index: a server makes it.")
+    return 0
 
 
 def _report(findings: Findings, *, quick: bool) -> list[str]:
@@ -100,6 +125,8 @@ def _report(findings: Findings, *, quick: bool) -> list[str]:
     orphans = f"; {findings.orphans_removed:,} removed" if findings.orphans_removed else ""
     usage = f"; {findings.usage_corrected:,} corrected" if findings.usage_corrected else ""
     lost = [f"photo {lost.image_id} of {lost.owner}: {lost.why}" for lost in findings.lost]
+    indexes = [f"{index.file.name}: {index.why}" for index in findings.indexes]
+    removed = f"; {findings.indexes_removed:,} removed, to be made anew" if findings.indexes_removed else ""
     kinds = [
         ("the database is damaged", findings.database, ""),
         (f"photos without their bytes ({findings.contents:,} contents, {depth})", lost, "; only a backup has them"),
@@ -110,6 +137,7 @@ def _report(findings: Findings, *, quick: bool) -> list[str]:
         ),
         ("files that are not ours", findings.strays, ""),
         ("accounts counted wrongly", findings.usage, usage),
+        ("photo indexes that disagree with the database", indexes, removed),
     ]
     lines = []
     for name, found, more in kinds:
@@ -154,7 +182,7 @@ class _Progress:
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:
-    usage = {"check": "check [--quick] [--repair]"}.get(verb, f"{verb} FOLDER")
+    usage = {"check": "check [--quick] [--repair]", "rebuild-index": verb}.get(verb, f"{verb} FOLDER")
     parser = settings_parser(
         f"tagwright-server {verb}",
         usage=f"tagwright-server {usage} [--SETTING VALUE ...]",
@@ -162,9 +190,11 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     )
     if verb == "check":
         quick = "Look at the sizes of the photos' bytes only."
-        repair = "Remove bytes that no photo has used for an hour, and correct what is counted wrongly."
+        repair = (
+            "Remove bytes that no photo has used for an hour, correct what is counted wrongly, remove wrong indexes."
+        )
         parser.add_argument("--quick", action="store_true", default=False, help=quick)
         parser.add_argument("--repair", action="store_true", default=False, help=repair)
-    else:
+    elif verb != "rebuild-index":
         parser.add_argument("backup_folder", metavar="FOLDER", type=Path, help="The folder of the backup.")
     return parser

@@ -33,6 +33,7 @@ Commands (each has its own --help):
   backup   copy everything that is kept into a folder, beside a server that runs
   restore  fill an empty data folder or database from a backup
   check    look whether what is kept is whole
+  rebuild-index  make the photo indexes anew
 """
 
 

@@ -24,7 +24,7 @@ from tagwright_training.results import Measured
 
 COLOURS = ("#1b6ca8", "#e08214", "#5b8c5a", "#8e5ea2")  # first the best model; told apart by the colour-blind too
 _INK, _FAINT = "#333333", "#bbbbbb"
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": _FAINT,
     "axes.labelcolor": _INK,
@@ -53,7 +53,7 @@ def draw(folder: Path, measured: Sequence[Measured], photo: Callable[[int], NDAr
     """Draw all, with a contact sheet for each model; `photo` gives the pixels of a row. Returns the files' names."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, figure in (
             ("precision_recall", precision_recall_curves(measured)),
             ("average_precision", average_precision_bars(measured)),

@@ -53,16 +53,8 @@ def document(occasion: Occasion, measured: Sequence[Measured]) -> dict[str, Any]
     content = {
         "format": 1,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "machine": {
-            "system": platform.platform(),
-            "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": numpy.__version__,
-        },
+        "commit": commit(),
+        "machine": machine(),
         "data": {
             "name": data.name,
             "digest": data.digest(),
@@ -79,8 +71,21 @@ def document(occasion: Occasion, measured: Sequence[Measured]) -> dict[str, Any]
         "references": [{"what": what, "map": a, "strict_map": b} for what, a, b in REFERENCES],
         "models": [_model(m) for m in measured],
     }
-    plain: dict[str, Any] = _plain(content)
+    plain: dict[str, Any] = plain_json(content)
     return plain
+
+
+def machine() -> dict[str, Any]:
+    """On what a figure was measured."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
 
 
 def metrics_of(figures: ModelFigures, evaluated: int) -> dict[str, float]:
@@ -110,7 +115,7 @@ def show(console: Console, occasion: Occasion, measured: Sequence[Measured]) -> 
 
 def _comparison(occasion: Occasion, models: Sequence[ModelFigures]) -> Table:
     seen = "PERHAPS SEEN BY A MODEL" if occasion.unlisted_models else "none of them seen by a model"
-    table = _table(f"{occasion.evaluated:,} photos of {escape(occasion.dataset.name)}, {seen}")
+    table = new_table(f"{occasion.evaluated:,} photos of {escape(occasion.dataset.name)}, {seen}")
     table.add_column("")
     for model in models:
         table.add_column(f"{model.name} {model.version}\n[dim]{model.architecture}[/]", justify="right")
@@ -124,19 +129,19 @@ def _comparison(occasion: Occasion, models: Sequence[ModelFigures]) -> Table:
             "≥ .740",
         ),
         ("calibration error, all", [_at_most(m.calibration_error, CALIBRATION_AT_MOST) for m in models], "≤ .030"),
-        ("calibration error, by label", [_number(m.mean_calibration_error) for m in models], ""),
-        ("precision, pooled", [_number(m.micro.precision) for m in models], ""),
-        ("recall, pooled", [_number(m.micro.recall) for m in models], ""),
-        ("F1, pooled", [_number(m.micro.f1) for m in models], ""),
-        ("precision, mean of labels", [_number(m.macro_precision) for m in models], ""),
-        ("recall, mean of labels", [_number(m.macro_recall) for m in models], ""),
-        ("F1, mean of labels", [_number(m.macro_f1) for m in models], ""),
+        ("calibration error, by label", [number(m.mean_calibration_error) for m in models], ""),
+        ("precision, pooled", [number(m.micro.precision) for m in models], ""),
+        ("recall, pooled", [number(m.micro.recall) for m in models], ""),
+        ("F1, pooled", [number(m.micro.f1) for m in models], ""),
+        ("precision, mean of labels", [number(m.macro_precision) for m in models], ""),
+        ("recall, mean of labels", [number(m.macro_recall) for m in models], ""),
+        ("F1, mean of labels", [number(m.macro_f1) for m in models], ""),
     ]
     for i, (what, values, wanted) in enumerate(rows):
         table.add_row(what, *values, wanted, end_section=i in (1, 3, len(rows) - 1))
     blank = [""] * (len(models) - 1)
     for what, plain, strict in REFERENCES:
-        table.add_row(f"[dim]{what}[/]", f"[dim]{_number(plain)} / {_number(strict)}[/]", *blank, "")
+        table.add_row(f"[dim]{what}[/]", f"[dim]{number(plain)} / {number(strict)}[/]", *blank, "")
     own = [model.name for model in models if any(label.own_output for label in model.strict)]
     table.caption = escape(
         "[95 % bootstrap interval]. Strict: photos annotated as NAME_r1, by "
@@ -147,7 +152,7 @@ def _comparison(occasion: Occasion, models: Sequence[ModelFigures]) -> Table:
 
 
 def _labels(model: ModelFigures) -> Table:
-    table = _table(f"{model.name} {model.version}, by label")
+    table = new_table(f"{model.name} {model.version}, by label")
     table.add_column("label", no_wrap=True)
     for name in ("photos", "AP", "95 %", "strict", "from", "P", "R", "F1", "ECE"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -158,48 +163,49 @@ def _labels(model: ModelFigures) -> Table:
         table.add_row(
             label.name,
             f"{label.holds:,}",
-            _number(ap.value),
-            f"{_number(ap.low)}–{_number(ap.high)}",
-            _number(strict[label.name].average_precision.value) if label.name in strict else "",
-            _number(label.threshold),
-            *(_number(value) for value in (d.precision, d.recall, d.f1, label.calibration_error)),
+            number(ap.value),
+            f"{number(ap.low)}–{number(ap.high)}",
+            number(strict[label.name].average_precision.value) if label.name in strict else "",
+            number(label.threshold),
+            *(number(value) for value in (d.precision, d.recall, d.f1, label.calibration_error)),
         )
     return table
 
 
 def _targets(model: ModelFigures) -> Table:
-    table = _table(f"{model.name} {model.version}, thresholds fitted for a precision")
+    table = new_table(f"{model.name} {model.version}, thresholds fitted for a precision")
     for name in ("wanted", "reached", "recall", "labels with one", "of them at least that"):
         table.add_column(name, justify="right")
     for target in model.targets:
         pooled: Decisions = target.pooled
         table.add_row(
-            _number(float(target.target)),
-            _number(pooled.precision),
-            _number(pooled.recall),
+            number(float(target.target)),
+            number(pooled.precision),
+            number(pooled.recall),
             f"{target.labels} of {len(model.labels)}",
             f"{target.reached}",
         )
     return table
 
 
-def _table(title: str) -> Table:
+def new_table(title: str) -> Table:
+    """A table in the looks of all our reports."""
     return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_style="bold", caption_justify="left")
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """.755 rather than 0.755, as the field writes shares; a dash for what does not exist."""
     return "–" if math.isnan(value) else f"{value:.3f}".removeprefix("0")
 
 
 def _span(figure: Interval, at_least: float) -> str:
     colour = "green" if figure.value >= at_least else "yellow"
-    low_high = escape(f"[{_number(figure.low)}–{_number(figure.high)}]")
-    return f"[{colour}]{_number(figure.value)}[/] [dim]{low_high}[/]"
+    low_high = escape(f"[{number(figure.low)}–{number(figure.high)}]")
+    return f"[{colour}]{number(figure.value)}[/] [dim]{low_high}[/]"
 
 
 def _at_most(value: float, limit: float) -> str:
-    return f"[{'green' if value <= limit else 'yellow'}]{_number(value)}[/]"
+    return f"[{'green' if value <= limit else 'yellow'}]{number(value)}[/]"
 
 
 def _finite(value: float) -> float:
@@ -221,17 +227,18 @@ def _ratios(decisions: Decisions) -> dict[str, float]:
     return {"precision": decisions.precision, "recall": decisions.recall, "f1": decisions.f1}
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """The same value with lists for tuples, six decimals, and null for what does not exist."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain_json(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain_json(entry) for entry in value]
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, 6)
     return value
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the code that measures, marked if files differ from it; None outside a git checkout."""
 
     def git(*arguments: str) -> str:

@@ -20,6 +20,7 @@ from tagwright_admin import (
     mirflickr,
     operations,
     photos,
+    refine,
     screen,
     sign_in,
     upload,
@@ -139,6 +140,7 @@ def models(
         print(jsonl.model(model, engine=served.engine), flush=True)
 
 
+app.command("refine")(refine.refine)
 app.command("upload")(upload.upload)
 app.command("import-mirflickr")(mirflickr.import_mirflickr)
 app.command("ls")(images.list_images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tagwright_client import Model, PhotoTags, Tag, TagwrightError
+from tagwright_client import Evidence, Model, PhotoTags, Tag, TagwrightError
 
 _SCORE_DIGITS = 6  # what a 32-bit score carries; more would be noise of its conversion
 
@@ -84,10 +84,20 @@ def tag_object(tag: Tag) -> dict[str, Any]:
         "model_version": tag.model_version,
     }
     if tag.evidence:
-        shown["evidence"] = [
-            {"kind": why.kind, "text": why.text, "value": why.value, "threshold": why.threshold} for why in tag.evidence
-        ]
+        shown["evidence"] = [evidence_object(why) for why in tag.evidence]
     return shown
+
+
+def evidence_object(why: Evidence) -> dict[str, Any]:
+    """Return what is told of one reason."""
+    return {
+        "kind": why.kind,
+        "text": why.text,
+        "value": why.value,
+        "threshold": why.threshold,
+        "image_ids": list(why.image_ids),
+        "tags": list(why.tags),
+    }
 
 
 def error_object(error: TagwrightError) -> dict[str, Any]:

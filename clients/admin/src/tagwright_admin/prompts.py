@@ -21,7 +21,7 @@ def on_terminal() -> bool:
 
 def ask(label: str, *, otherwise: str) -> str:
     """Ask for a line. Where there is no terminal: refuse, saying what to do `otherwise`."""
-    _need_terminal(otherwise)
+    need_terminal(otherwise)
     print(f"{label}: ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if not line:
@@ -31,7 +31,7 @@ def ask(label: str, *, otherwise: str) -> str:
 
 def ask_password(label: str = "Password", *, otherwise: str = "give the password by --password-file") -> str:
     """Ask for a password, without showing it."""
-    _need_terminal(otherwise)
+    need_terminal(otherwise)
     try:
         return getpass.getpass(f"{label}: ", stream=sys.stderr)
     except EOFError:
@@ -44,6 +44,12 @@ def ask_new_password() -> str:
     if password != ask_password("New password again"):
         raise Refused("the two differ, so nothing was done")
     return password
+
+
+def need_terminal(otherwise: str) -> None:
+    """Refuse where there is nobody to ask, saying what to do `otherwise`."""
+    if not on_terminal():
+        raise Refused(f"there is no terminal to ask on; {otherwise}", exit_code=USAGE)
 
 
 def confirmed(question: str, *, otherwise: str) -> bool:
@@ -74,8 +80,3 @@ def read_passwords(path: str, *, count: int = 1) -> list[str]:
         expected = "one line, the password" if count == 1 else "two lines, the current password and the new one"
         raise Refused(f"{shown} must hold {expected}", exit_code=USAGE)
     return passwords
-
-
-def _need_terminal(otherwise: str) -> None:
-    if not on_terminal():
-        raise Refused(f"there is no terminal to ask on; {otherwise}", exit_code=USAGE)

@@ -120,13 +120,13 @@ def explained(error: TagwrightError) -> str:
 
 
 class Progress:
-    """A bar on standard error while many photos are tagged; nothing at all where standard error is no terminal."""
+    """A bar on standard error while many photos are gone through; nothing at all where that is no terminal."""
 
-    def __init__(self, total: int) -> None:
-        """Prepare a bar of `total` photos."""
+    def __init__(self, total: int, *, doing: str = "tagging") -> None:
+        """Prepare a bar of `total` photos; `doing` is the word before it."""
         console = Console(stderr=True)
         self._bar = Bar(
-            TextColumn("tagging"),
+            TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -136,7 +136,7 @@ class Progress:
             redirect_stdout=False,  # results belong on standard output, whatever that is
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task("tagging", total=total)
+        self._task = self._bar.add_task(doing, total=total)
 
     def __enter__(self) -> Progress:
         """Show the bar."""

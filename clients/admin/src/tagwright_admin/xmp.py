@@ -74,6 +74,11 @@ def keywords(data: bytes) -> list[str]:
     return [word for word in found if word]
 
 
+def subjects(data: bytes) -> list[str]:
+    """Return what is in dc:subject alone, which is what the server reads of a photo's own XMP. Raises NotXmp."""
+    return list(_items(_parsed(data), _SUBJECT))
+
+
 def write(photo: Labelled) -> str:
     """Return the sidecar of a photo. Rejected tags are in the part of our own alone, which no photo manager reads."""
     names = [tag.name for tag in photo.tags if tag.state != REJECTED]

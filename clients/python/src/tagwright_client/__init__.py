@@ -47,7 +47,18 @@ from ._errors import (
 from ._image_values import Content, ContentInfo, Image, ImageFailure, ImageFilter, Operation, TagChange, TagEntry
 from ._photos import Photo
 from ._upload_values import UploadPhoto, UploadResult, UploadSource
-from ._values import Evidence, Model, ModelLabel, PhotoTags, ServedModels, Tag, TagManyResult, Timings
+from ._values import (
+    Evidence,
+    Model,
+    ModelLabel,
+    PhotoTags,
+    Refinement,
+    ServedModels,
+    Tag,
+    TagDecision,
+    TagManyResult,
+    Timings,
+)
 from ._version import __version__
 
 __all__ = [
@@ -83,6 +94,7 @@ __all__ = [
     "PhotoUnreadable",
     "QuotaExceeded",
     "RateLimited",
+    "Refinement",
     "RequestIdReused",
     "ScopeMissing",
     "ServedModels",
@@ -90,6 +102,7 @@ __all__ = [
     "StorageFull",
     "Tag",
     "TagChange",
+    "TagDecision",
     "TagEntry",
     "TagManyResult",
     "TagwrightError",

@@ -25,6 +25,7 @@ _IDEMPOTENT = {
     "tagwright.v1.TaggingService": (
         "TagImage",
         "TagImages",
+        "RefineTags",
         "GetImage",
         "ListImages",
         "UpdateImage",

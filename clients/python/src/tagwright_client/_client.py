@@ -20,6 +20,7 @@ from ._images import Images
 from ._operations import Operations
 from ._patience import patiently
 from ._photos import Photo
+from ._refine import Refining
 from ._security import Security
 from ._tag_many import OnError, check, tag_many
 from ._token import TOKEN_VARIABLE, Token, checked
@@ -31,7 +32,7 @@ TAG_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 10.0
 
 
-class Client(Accounts, Images, Uploads, Vocabulary, Operations):
+class Client(Accounts, Images, Refining, Uploads, Vocabulary, Operations):
     """A connection to a Tagwright server; make one with `Client.connect()` and use it as a context manager.
 
     Safe to share between threads. Not to be carried over a fork: connect in the child process instead.
@@ -101,7 +102,7 @@ class Client(Accounts, Images, Uploads, Vocabulary, Operations):
         Without `min_score` (0 to 1; 0: every label) each label's own threshold decides; `target_precision=0.9` takes
         the thresholds fitted for "right nine times in ten" instead. `max_tags` keeps the best ones only; tags in
         `include_tags` come whatever their score, those in `exclude_tags` never. `model` is `name` or `name@version`.
-        `user_tags` are those that its owner gave it.
+        `user_tags` are those that its owner gave it; `decisions` of the answer says which are right.
 
         With `store` the server keeps the photo and its tags, seen by its owner alone or by all (`visibility`,
         "PRIVATE" or "SHARED"), with its `author` and its `file_name` (without: that of the path), and with

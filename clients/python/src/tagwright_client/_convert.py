@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from tagwright.v1 import model_pb2, tag_pb2, tagging_options_pb2
+from tagwright.v1 import model_pb2, tag_pb2, tagging_options_pb2, tagging_service_pb2
 
 from . import _values as values
 
@@ -54,6 +54,18 @@ def photo_tags(message: tag_pb2.ImageTags, *, timings: values.Timings = _NO_TIMI
         image_id=message.image_id or None,
         existing=message.existing,
         near_duplicate_ids=tuple(message.near_duplicate_ids),
+        decisions=tuple(_decision(each) for each in message.decisions),
+    )
+
+
+def refinement(message: tagging_service_pb2.RefineTagsResponse, *, timings: values.Timings) -> values.Refinement:
+    """Return what refinement says of one photo."""
+    return values.Refinement(
+        decisions=tuple(_decision(each) for each in message.decisions),
+        model_version=message.model_version,
+        library_size=message.library_size,
+        embedding=tuple(message.embedding),
+        timings=timings,
     )
 
 
@@ -85,6 +97,7 @@ def timings(trailing: Iterable[tuple[str, str | bytes]], *, total_ms: float) -> 
         inference_ms=milliseconds("inference"),
         total_ms=total_ms,
         store_ms=milliseconds("store"),
+        refinement_ms=milliseconds("refinement"),
     )
 
 
@@ -114,12 +127,23 @@ def enum_name(name_of: Callable[[_Number], str], number: _Number, prefix: str) -
         return str(number)
 
 
+def _decision(message: tag_pb2.TagDecision) -> values.TagDecision:
+    return values.TagDecision(
+        name=message.name,
+        score=message.score if message.HasField("score") else None,
+        decision=enum_name(tag_pb2.Decision.Name, message.decision, "DECISION_"),
+        evidence=tuple(_evidence(evidence) for evidence in message.evidence),
+    )
+
+
 def _evidence(message: tag_pb2.Evidence) -> values.Evidence:
     return values.Evidence(
         kind=enum_name(tag_pb2.EvidenceKind.Name, message.kind, "EVIDENCE_KIND_"),
         text=message.text,
         value=message.value,
         threshold=message.threshold if message.HasField("threshold") else None,
+        image_ids=tuple(message.image_ids),
+        tags=tuple(message.tags),
     )
 
 

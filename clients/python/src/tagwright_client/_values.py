@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One reason for a score: its kind (such as "MODEL_SCORE"), in words, and as a number beside its threshold."""
+    """One reason for a score: its kind (such as "MODEL_SCORE"), in words, and as a number beside its threshold.
+
+    `image_ids` are photos that it rests on, the most alike first; `tags` other tags, the strongest first.
+    """
 
     kind: str
     text: str
     value: float
     threshold: float | None
+    image_ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,25 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class TagDecision:
+    """What refinement says of one tag of one photo, and why, the strongest reason first.
+
+    `decision` is KEEP, REMOVE, ADD (it is missing) or UNSURE (a person should look). `score` is the calibrated
+    probability, 0 to 1, that the tag is right; None where it cannot be judged by looking.
+    """
+
+    name: str
+    score: float | None
+    decision: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """Where the time of one call went, in milliseconds; None for what the server did not tell.
 
-    `decode_ms`, `queue_ms` (waiting for a free worker and for the model), `inference_ms` and `store_ms` are the
-    server's own; `total_ms` is what this client saw, from sending the photo to having its tags.
+    `decode_ms`, `queue_ms` (waiting for a free worker and for the model), `inference_ms`, `refinement_ms` and
+    `store_ms` are the server's own; `total_ms` is what this client saw, from sending the photo to having its tags.
     """
 
     decode_ms: float | None
@@ -52,6 +71,7 @@ class Timings:
     inference_ms: float | None
     total_ms: float
     store_ms: float | None = None
+    refinement_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,9 @@ class PhotoTags:
 
     `image_id` is the id under which the photo is kept, None where it is not; `existing` says that this account had
     stored it before. `near_duplicate_ids` are photos that look the same to the eye, told where it is newly stored.
+
+    `decisions` are what refinement says of the user tags that were given, and which tags it adds; empty where none were
+    given, or the model has no refiner.
     """
 
     tags: tuple[Tag, ...]
@@ -75,6 +98,22 @@ class PhotoTags:
     image_id: str | None = None
     existing: bool = False
     near_duplicate_ids: tuple[str, ...] = ()
+    decisions: tuple[TagDecision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """What refinement says of one photo: its user tags in their order, then those to add, best score first.
+
+    `model_version` is `name@version`. `library_size` is how many photos could vote: those of the server that one may
+    see, and those that come with the model. `embedding` is empty unless it was asked for; it has length one (L2).
+    """
+
+    decisions: tuple[TagDecision, ...]
+    model_version: str
+    library_size: int
+    embedding: tuple[float, ...]
+    timings: Timings
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tagwright/v1/model.proto\x12\x0ctagwright.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12(\n\x06labels\x18\x04 \x03(\x0b\x32\x18.tagwright.v1.ModelLabel\x12\x31\n\x07metrics\x18\x05 \x03(\x0b\x32 .tagwright.v1.Model.MetricsEntry\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x07 \x01(\t\x12\x16\n\x0e\x65mbedding_size\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x86\x01\n\nModelLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_threshold\x18\x02 \x01(\x02\x12\x34\n\nthresholds\x18\x03 \x03(\x0b\x32 .tagwright.v1.PrecisionThreshold\x12\x19\n\x11\x61verage_precision\x18\x04 \x01(\x01\"M\n\x12PrecisionThreshold\x12\x11\n\tprecision\x18\x01 \x01(\x02\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_thresholdb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tagwright/v1/model.proto\x12\x0ctagwright.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12(\n\x06labels\x18\x04 \x03(\x0b\x32\x18.tagwright.v1.ModelLabel\x12\x31\n\x07metrics\x18\x05 \x03(\x0b\x32 .tagwright.v1.Model.MetricsEntry\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x07 \x01(\t\x12\x16\n\x0e\x65mbedding_size\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refines\x18\n \x01(\x08\x12\x16\n\x0e\x62\x61tch_refiners\x18\x0b \x03(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x86\x01\n\nModelLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_threshold\x18\x02 \x01(\x02\x12\x34\n\nthresholds\x18\x03 \x03(\x0b\x32 .tagwright.v1.PrecisionThreshold\x12\x19\n\x11\x61verage_precision\x18\x04 \x01(\x01\"M\n\x12PrecisionThreshold\x12\x11\n\tprecision\x18\x01 \x01(\x02\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_thresholdb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL_METRICSENTRY']._loaded_options = None
   _globals['_MODEL_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_MODEL']._serialized_start=76
-  _globals['_MODEL']._serialized_end=386
-  _globals['_MODEL_METRICSENTRY']._serialized_start=340
-  _globals['_MODEL_METRICSENTRY']._serialized_end=386
-  _globals['_MODELLABEL']._serialized_start=389
-  _globals['_MODELLABEL']._serialized_end=523
-  _globals['_PRECISIONTHRESHOLD']._serialized_start=525
-  _globals['_PRECISIONTHRESHOLD']._serialized_end=602
+  _globals['_MODEL']._serialized_end=427
+  _globals['_MODEL_METRICSENTRY']._serialized_start=381
+  _globals['_MODEL_METRICSENTRY']._serialized_end=427
+  _globals['_MODELLABEL']._serialized_start=430
+  _globals['_MODELLABEL']._serialized_end=564
+  _globals['_PRECISIONTHRESHOLD']._serialized_start=566
+  _globals['_PRECISIONTHRESHOLD']._serialized_end=643
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,8 @@ class Model(google.protobuf.message.Message):
     ARCHITECTURE_FIELD_NUMBER: builtins.int
     EMBEDDING_SIZE_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    REFINES_FIELD_NUMBER: builtins.int
+    BATCH_REFINERS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name, such as "tagger"."""
     version: builtins.str
@@ -62,6 +64,8 @@ class Model(google.protobuf.message.Message):
     """The network's design, such as "efficientnet-lite0"."""
     embedding_size: builtins.int
     """How many numbers its embedding has."""
+    refines: builtins.bool
+    """Whether it has a refiner: RefineTags takes it, and user tags of photos that it looks at are judged."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ModelLabel]:
         """Its labels with their thresholds and quality, in the order of the network's outputs."""
@@ -76,6 +80,10 @@ class Model(google.protobuf.message.Message):
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it was exported."""
 
+    @property
+    def batch_refiners(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Its batch refiners, `name@version`: RetagImages takes them as models."""
+
     def __init__(
         self,
         *,
@@ -88,9 +96,11 @@ class Model(google.protobuf.message.Message):
         architecture: builtins.str = ...,
         embedding_size: builtins.int = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        refines: builtins.bool = ...,
+        batch_refiners: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "embedding_size", b"embedding_size", "is_default", b"is_default", "labels", b"labels", "metrics", b"metrics", "name", b"name", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["architecture", b"architecture", "batch_refiners", b"batch_refiners", "create_time", b"create_time", "digest", b"digest", "embedding_size", b"embedding_size", "is_default", b"is_default", "labels", b"labels", "metrics", b"metrics", "name", b"name", "refines", b"refines", "version", b"version"]) -> None: ...
 
 Global___Model: typing_extensions.TypeAlias = Model
 

@@ -24,27 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tagwright/v1/tag.proto\x12\x0ctagwright.v1\"\xc2\x01\n\x03Tag\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.tagwright.v1.TagState\x12\'\n\x06source\x18\x04 \x01(\x0e\x32\x17.tagwright.v1.TagSource\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12(\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x16.tagwright.v1.EvidenceB\x08\n\x06_score\"w\n\x08\x45vidence\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.tagwright.v1.EvidenceKind\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x16\n\tthreshold\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_threshold\"\xbe\x01\n\tImageTags\x12\x1f\n\x04tags\x18\x01 \x03(\x0b\x32\x11.tagwright.v1.Tag\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x11\n\tembedding\x18\x03 \x03(\x02\x12&\n\x05image\x18\x04 \x01(\x0b\x32\x17.tagwright.v1.ImageInfo\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x10\n\x08\x65xisting\x18\x06 \x01(\x08\x12\x1a\n\x12near_duplicate_ids\x18\x07 \x03(\t\":\n\tImageInfo\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"h\n\x08TagEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0f\n\x07parents\x18\x03 \x03(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x17\n\x0f\x63onfirmed_count\x18\x05 \x01(\x03*o\n\x08TagState\x12\x19\n\x15TAG_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TAG_STATE_SUGGESTED\x10\x01\x12\x17\n\x13TAG_STATE_CONFIRMED\x10\x02\x12\x16\n\x12TAG_STATE_REJECTED\x10\x03*\x84\x01\n\tTagSource\x12\x1a\n\x16TAG_SOURCE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTAG_SOURCE_USER\x10\x01\x12\x14\n\x10TAG_SOURCE_MODEL\x10\x02\x12\x19\n\x15TAG_SOURCE_REFINEMENT\x10\x03\x12\x15\n\x11TAG_SOURCE_IMPORT\x10\x04*L\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VIDENCE_KIND_MODEL_SCORE\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tagwright/v1/tag.proto\x12\x0ctagwright.v1\"\xc2\x01\n\x03Tag\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.tagwright.v1.TagState\x12\'\n\x06source\x18\x04 \x01(\x0e\x32\x17.tagwright.v1.TagSource\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12(\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x16.tagwright.v1.EvidenceB\x08\n\x06_score\"\x98\x01\n\x08\x45vidence\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.tagwright.v1.EvidenceKind\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x16\n\tthreshold\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\timage_ids\x18\x05 \x03(\t\x12\x0c\n\x04tags\x18\x06 \x03(\tB\x0c\n\n_threshold\"\x8d\x01\n\x0bTagDecision\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12(\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\x16.tagwright.v1.Decision\x12(\n\x08\x65vidence\x18\x04 \x03(\x0b\x32\x16.tagwright.v1.EvidenceB\x08\n\x06_score\"\xec\x01\n\tImageTags\x12\x1f\n\x04tags\x18\x01 \x03(\x0b\x32\x11.tagwright.v1.Tag\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x11\n\tembedding\x18\x03 \x03(\x02\x12&\n\x05image\x18\x04 \x01(\x0b\x32\x17.tagwright.v1.ImageInfo\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x10\n\x08\x65xisting\x18\x06 \x01(\x08\x12\x1a\n\x12near_duplicate_ids\x18\x07 \x03(\t\x12,\n\tdecisions\x18\x08 \x03(\x0b\x32\x19.tagwright.v1.TagDecision\":\n\tImageInfo\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"h\n\x08TagEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0f\n\x07parents\x18\x03 \x03(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x17\n\x0f\x63onfirmed_count\x18\x05 \x01(\x03*o\n\x08TagState\x12\x19\n\x15TAG_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TAG_STATE_SUGGESTED\x10\x01\x12\x17\n\x13TAG_STATE_CONFIRMED\x10\x02\x12\x16\n\x12TAG_STATE_REJECTED\x10\x03*\x84\x01\n\tTagSource\x12\x1a\n\x16TAG_SOURCE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTAG_SOURCE_USER\x10\x01\x12\x14\n\x10TAG_SOURCE_MODEL\x10\x02\x12\x19\n\x15TAG_SOURCE_REFINEMENT\x10\x03\x12\x15\n\x11TAG_SOURCE_IMPORT\x10\x04*\xaf\x02\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VIDENCE_KIND_MODEL_SCORE\x10\x01\x12\x1c\n\x18\x45VIDENCE_KIND_NEIGHBOURS\x10\x02\x12\x17\n\x13\x45VIDENCE_KIND_PROBE\x10\x03\x12\x1e\n\x1a\x45VIDENCE_KIND_COOCCURRENCE\x10\x04\x12\x1a\n\x16\x45VIDENCE_KIND_USER_TAG\x10\x05\x12\x16\n\x12\x45VIDENCE_KIND_RULE\x10\x06\x12\x1d\n\x19\x45VIDENCE_KIND_NOT_VISIBLE\x10\x07\x12\x18\n\x14\x45VIDENCE_KIND_REVIEW\x10\x08\x12\x1d\n\x19\x45VIDENCE_KIND_BATCH_SCORE\x10\t*s\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x11\n\rDECISION_KEEP\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REMOVE\x10\x02\x12\x10\n\x0c\x44\x45\x43ISION_ADD\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_UNSURE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tagwright.v1.tag_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAGSTATE']._serialized_start=717
-  _globals['_TAGSTATE']._serialized_end=828
-  _globals['_TAGSOURCE']._serialized_start=831
-  _globals['_TAGSOURCE']._serialized_end=963
-  _globals['_EVIDENCEKIND']._serialized_start=965
-  _globals['_EVIDENCEKIND']._serialized_end=1041
+  _globals['_TAGSTATE']._serialized_start=941
+  _globals['_TAGSTATE']._serialized_end=1052
+  _globals['_TAGSOURCE']._serialized_start=1055
+  _globals['_TAGSOURCE']._serialized_end=1187
+  _globals['_EVIDENCEKIND']._serialized_start=1190
+  _globals['_EVIDENCEKIND']._serialized_end=1493
+  _globals['_DECISION']._serialized_start=1495
+  _globals['_DECISION']._serialized_end=1610
   _globals['_TAG']._serialized_start=41
   _globals['_TAG']._serialized_end=235
-  _globals['_EVIDENCE']._serialized_start=237
-  _globals['_EVIDENCE']._serialized_end=356
-  _globals['_IMAGETAGS']._serialized_start=359
-  _globals['_IMAGETAGS']._serialized_end=549
-  _globals['_IMAGEINFO']._serialized_start=551
-  _globals['_IMAGEINFO']._serialized_end=609
-  _globals['_TAGENTRY']._serialized_start=611
-  _globals['_TAGENTRY']._serialized_end=715
+  _globals['_EVIDENCE']._serialized_start=238
+  _globals['_EVIDENCE']._serialized_end=390
+  _globals['_TAGDECISION']._serialized_start=393
+  _globals['_TAGDECISION']._serialized_end=534
+  _globals['_IMAGETAGS']._serialized_start=537
+  _globals['_IMAGETAGS']._serialized_end=773
+  _globals['_IMAGEINFO']._serialized_start=775
+  _globals['_IMAGEINFO']._serialized_end=833
+  _globals['_TAGENTRY']._serialized_start=835
+  _globals['_TAGENTRY']._serialized_end=939
 # @@protoc_insertion_point(module_scope)

@@ -89,6 +89,26 @@ class _EvidenceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """Not said."""
     EVIDENCE_KIND_MODEL_SCORE: _EvidenceKind.ValueType  # 1
     """The model's calibrated score; `threshold` is the label's threshold that applied."""
+    EVIDENCE_KIND_NEIGHBOURS: _EvidenceKind.ValueType  # 2
+    """How many photos that look alike have the tag, in standard deviations above what chance gives; `image_ids` are those
+    that do.
+    """
+    EVIDENCE_KIND_PROBE: _EvidenceKind.ValueType  # 3
+    """How well the look fits what the tag's own photos look like, in standard deviations above the average photo."""
+    EVIDENCE_KIND_COOCCURRENCE: _EvidenceKind.ValueType  # 4
+    """How much more often the tag comes with the photo's other tags, `tags`, than without them: the logarithm (base 2) of
+    the ratio.
+    """
+    EVIDENCE_KIND_USER_TAG: _EvidenceKind.ValueType  # 5
+    """The owner gave it; the number is its place among the owner's tags, from 1."""
+    EVIDENCE_KIND_RULE: _EvidenceKind.ValueType  # 6
+    """A rule of the tags: it is a parent of `tags`."""
+    EVIDENCE_KIND_NOT_VISIBLE: _EvidenceKind.ValueType  # 7
+    """It cannot be judged by looking; the number is its visualness, 0 to 1, and `threshold` what it would take."""
+    EVIDENCE_KIND_REVIEW: _EvidenceKind.ValueType  # 8
+    """A person has decided about it for this photo."""
+    EVIDENCE_KIND_BATCH_SCORE: _EvidenceKind.ValueType  # 9
+    """A batch refiner's score."""
 
 class EvidenceKind(_EvidenceKind, metaclass=_EvidenceKindEnumTypeWrapper):
     """EvidenceKind is the kind of a reason."""
@@ -97,7 +117,59 @@ EVIDENCE_KIND_UNSPECIFIED: EvidenceKind.ValueType  # 0
 """Not said."""
 EVIDENCE_KIND_MODEL_SCORE: EvidenceKind.ValueType  # 1
 """The model's calibrated score; `threshold` is the label's threshold that applied."""
+EVIDENCE_KIND_NEIGHBOURS: EvidenceKind.ValueType  # 2
+"""How many photos that look alike have the tag, in standard deviations above what chance gives; `image_ids` are those
+that do.
+"""
+EVIDENCE_KIND_PROBE: EvidenceKind.ValueType  # 3
+"""How well the look fits what the tag's own photos look like, in standard deviations above the average photo."""
+EVIDENCE_KIND_COOCCURRENCE: EvidenceKind.ValueType  # 4
+"""How much more often the tag comes with the photo's other tags, `tags`, than without them: the logarithm (base 2) of
+the ratio.
+"""
+EVIDENCE_KIND_USER_TAG: EvidenceKind.ValueType  # 5
+"""The owner gave it; the number is its place among the owner's tags, from 1."""
+EVIDENCE_KIND_RULE: EvidenceKind.ValueType  # 6
+"""A rule of the tags: it is a parent of `tags`."""
+EVIDENCE_KIND_NOT_VISIBLE: EvidenceKind.ValueType  # 7
+"""It cannot be judged by looking; the number is its visualness, 0 to 1, and `threshold` what it would take."""
+EVIDENCE_KIND_REVIEW: EvidenceKind.ValueType  # 8
+"""A person has decided about it for this photo."""
+EVIDENCE_KIND_BATCH_SCORE: EvidenceKind.ValueType  # 9
+"""A batch refiner's score."""
 Global___EvidenceKind: typing_extensions.TypeAlias = EvidenceKind
+
+class _Decision:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DecisionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Decision.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DECISION_UNSPECIFIED: _Decision.ValueType  # 0
+    """Not said."""
+    DECISION_KEEP: _Decision.ValueType  # 1
+    """The owner gave it, and it fits."""
+    DECISION_REMOVE: _Decision.ValueType  # 2
+    """The owner gave it, and it is wrong for this photo."""
+    DECISION_ADD: _Decision.ValueType  # 3
+    """It is missing, and fits."""
+    DECISION_UNSURE: _Decision.ValueType  # 4
+    """It may be right or wrong: a person should look. Also what cannot be seen, such as names, places, years and cameras."""
+
+class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
+    """Decision is what to do with a tag."""
+
+DECISION_UNSPECIFIED: Decision.ValueType  # 0
+"""Not said."""
+DECISION_KEEP: Decision.ValueType  # 1
+"""The owner gave it, and it fits."""
+DECISION_REMOVE: Decision.ValueType  # 2
+"""The owner gave it, and it is wrong for this photo."""
+DECISION_ADD: Decision.ValueType  # 3
+"""It is missing, and fits."""
+DECISION_UNSURE: Decision.ValueType  # 4
+"""It may be right or wrong: a person should look. Also what cannot be seen, such as names, places, years and cameras."""
+Global___Decision: typing_extensions.TypeAlias = Decision
 
 @typing.final
 class Tag(google.protobuf.message.Message):
@@ -153,6 +225,8 @@ class Evidence(google.protobuf.message.Message):
     TEXT_FIELD_NUMBER: builtins.int
     VALUE_FIELD_NUMBER: builtins.int
     THRESHOLD_FIELD_NUMBER: builtins.int
+    IMAGE_IDS_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
     kind: Global___EvidenceKind.ValueType
     """The kind of reason."""
     text: builtins.str
@@ -161,6 +235,14 @@ class Evidence(google.protobuf.message.Message):
     """The reason's number; its meaning depends on `kind`."""
     threshold: builtins.float
     """What the number is held against, such as the label's threshold. Same unit as `value`."""
+    @property
+    def image_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Photos that it rests on, of those that the caller may see, the most alike first; at most 20."""
+
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Other tags that it rests on, the strongest first; at most 20."""
+
     def __init__(
         self,
         *,
@@ -168,12 +250,48 @@ class Evidence(google.protobuf.message.Message):
         text: builtins.str = ...,
         value: builtins.float = ...,
         threshold: builtins.float | None = ...,
+        image_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        tags: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_threshold", b"_threshold", "kind", b"kind", "text", b"text", "threshold", b"threshold", "value", b"value"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_threshold", b"_threshold", "image_ids", b"image_ids", "kind", b"kind", "tags", b"tags", "text", b"text", "threshold", b"threshold", "value", b"value"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_threshold", b"_threshold"]) -> typing.Literal["threshold"] | None: ...
 
 Global___Evidence: typing_extensions.TypeAlias = Evidence
+
+@typing.final
+class TagDecision(google.protobuf.message.Message):
+    """TagDecision is what refinement says of one tag of one photo, and why."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    DECISION_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The tag, lower case; of an alias, the tag that it means."""
+    score: builtins.float
+    """Probability that the tag is right, 0 to 1, calibrated. Absent: it cannot be judged by looking."""
+    decision: Global___Decision.ValueType
+    """What to do with it."""
+    @property
+    def evidence(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Evidence]:
+        """Why: the strongest reason first."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        score: builtins.float | None = ...,
+        decision: Global___Decision.ValueType = ...,
+        evidence: collections.abc.Iterable[Global___Evidence] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_score", b"_score", "score", b"score"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_score", b"_score", "decision", b"decision", "evidence", b"evidence", "name", b"name", "score", b"score"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_score", b"_score"]) -> typing.Literal["score"] | None: ...
+
+Global___TagDecision: typing_extensions.TypeAlias = TagDecision
 
 @typing.final
 class ImageTags(google.protobuf.message.Message):
@@ -188,6 +306,7 @@ class ImageTags(google.protobuf.message.Message):
     IMAGE_ID_FIELD_NUMBER: builtins.int
     EXISTING_FIELD_NUMBER: builtins.int
     NEAR_DUPLICATE_IDS_FIELD_NUMBER: builtins.int
+    DECISIONS_FIELD_NUMBER: builtins.int
     model_version: builtins.str
     """The model that looked at the photo, `name@version`."""
     image_id: builtins.str
@@ -214,6 +333,12 @@ class ImageTags(google.protobuf.message.Message):
         where the photo was newly stored.
         """
 
+    @property
+    def decisions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TagDecision]:
+        """What refinement says of the user tags of the request, and which it adds. Only where the request has user tags and
+        the model has a refiner.
+        """
+
     def __init__(
         self,
         *,
@@ -224,9 +349,10 @@ class ImageTags(google.protobuf.message.Message):
         image_id: builtins.str = ...,
         existing: builtins.bool = ...,
         near_duplicate_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        decisions: collections.abc.Iterable[Global___TagDecision] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image", b"image"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["embedding", b"embedding", "existing", b"existing", "image", b"image", "image_id", b"image_id", "model_version", b"model_version", "near_duplicate_ids", b"near_duplicate_ids", "tags", b"tags"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["decisions", b"decisions", "embedding", b"embedding", "existing", b"existing", "image", b"image", "image_id", b"image_id", "model_version", b"model_version", "near_duplicate_ids", b"near_duplicate_ids", "tags", b"tags"]) -> None: ...
 
 Global___ImageTags: typing_extensions.TypeAlias = ImageTags
 

@@ -198,6 +198,78 @@ class TagImagesResult(google.protobuf.message.Message):
 Global___TagImagesResult: typing_extensions.TypeAlias = TagImagesResult
 
 @typing.final
+class RefineTagsRequest(google.protobuf.message.Message):
+    """RefineTagsRequest asks what to make of the tags of one photo."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: builtins.int
+    IMAGE_ID_FIELD_NUMBER: builtins.int
+    USER_TAGS_FIELD_NUMBER: builtins.int
+    OPTIONS_FIELD_NUMBER: builtins.int
+    image: builtins.bytes
+    """The encoded photo, as TagImage takes it. It is not kept."""
+    image_id: builtins.str
+    """A photo that is kept, and that the caller may see."""
+    @property
+    def user_tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The tags to judge, in their owner's order; at most 256. None with `image_id`: those of its tags that people gave."""
+
+    @property
+    def options(self) -> tagwright.v1.tagging_options_pb2.TaggingOptions:
+        """`max_tags` limits the tags that are added, `include_tags` are judged whatever their score, `exclude_tags` are never
+        added; `target_precision` is that of both removals and additions, `min_score` that of additions alone.
+        """
+
+    def __init__(
+        self,
+        *,
+        image: builtins.bytes = ...,
+        image_id: builtins.str = ...,
+        user_tags: collections.abc.Iterable[builtins.str] | None = ...,
+        options: tagwright.v1.tagging_options_pb2.TaggingOptions | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image", "image_id", b"image_id", "options", b"options", "photo", b"photo"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image", b"image", "image_id", b"image_id", "options", b"options", "photo", b"photo", "user_tags", b"user_tags"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["photo", b"photo"]) -> typing.Literal["image", "image_id"] | None: ...
+
+Global___RefineTagsRequest: typing_extensions.TypeAlias = RefineTagsRequest
+
+@typing.final
+class RefineTagsResponse(google.protobuf.message.Message):
+    """RefineTagsResponse is what refinement says."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    LIBRARY_SIZE_FIELD_NUMBER: builtins.int
+    EMBEDDING_FIELD_NUMBER: builtins.int
+    model_version: builtins.str
+    """The model that looked at the photo, `name@version`; its refiner is part of it."""
+    library_size: builtins.int
+    """How many photos could vote: the caller's view of the stored ones, and those of the starter library."""
+    @property
+    def decisions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[tagwright.v1.tag_pb2.TagDecision]:
+        """The tags of the owner in their order, then those to add, best score first."""
+
+    @property
+    def embedding(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """The photo's embedding, L2-normalised, where the request asked for it."""
+
+    def __init__(
+        self,
+        *,
+        decisions: collections.abc.Iterable[tagwright.v1.tag_pb2.TagDecision] | None = ...,
+        model_version: builtins.str = ...,
+        library_size: builtins.int = ...,
+        embedding: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["decisions", b"decisions", "embedding", b"embedding", "library_size", b"library_size", "model_version", b"model_version"]) -> None: ...
+
+Global___RefineTagsResponse: typing_extensions.TypeAlias = RefineTagsResponse
+
+@typing.final
 class ListModelsRequest(google.protobuf.message.Message):
     """ListModelsRequest asks for a page of models."""
 
@@ -869,7 +941,7 @@ class RetagImagesRequest(google.protobuf.message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The model, `name` or `name@version`. Empty: the server's default model."""
+    """The model, or a batch refiner of one, `name` or `name@version`. Empty: the server's default model."""
     validate_only: builtins.bool
     """Change nothing; tell what would change."""
     request_id: builtins.str

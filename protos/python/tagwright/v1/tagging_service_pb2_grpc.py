@@ -29,7 +29,8 @@ class TaggingServiceStub(object):
     """TaggingService looks at photos, says which tags fit them, and keeps both.
 
     Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
-    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-refinement-ms`,
+    `tagwright-store-ms`.
 
     Photos belong to the account that stored them. Owners and administrators see and change them; photos with
     VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
@@ -61,6 +62,11 @@ class TaggingServiceStub(object):
                 '/tagwright.v1.TaggingService/UploadImages',
                 request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesRequest.SerializeToString,
                 response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesResponse.FromString,
+                _registered_method=True)
+        self.RefineTags = channel.unary_unary(
+                '/tagwright.v1.TaggingService/RefineTags',
+                request_serializer=tagwright_dot_v1_dot_tagging__service__pb2.RefineTagsRequest.SerializeToString,
+                response_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.RefineTagsResponse.FromString,
                 _registered_method=True)
         self.GetImage = channel.unary_unary(
                 '/tagwright.v1.TaggingService/GetImage',
@@ -143,7 +149,8 @@ class TaggingServiceServicer(object):
     """TaggingService looks at photos, says which tags fit them, and keeps both.
 
     Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
-    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-refinement-ms`,
+    `tagwright-store-ms`.
 
     Photos belong to the account that stored them. Owners and administrators see and change them; photos with
     VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
@@ -186,6 +193,18 @@ class TaggingServiceServicer(object):
         takes no `request_id`. Photos offered come to their results in any order. The client half closes to end.
         Errors of single photos are in their results. Errors of the stream: ARGUMENT_INVALID (what came breaks the rules
         above), NOT_FOUND (no such model), OVERLOADED, TOKEN_INVALID, DEADLINE_EXCEEDED (nothing came for too long).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefineTags(self, request, context):
+        """RefineTags says which of a photo's tags are right, which are wrong and which are missing, and why. It changes
+        nothing; ReviewTags does. Photos that look alike vote, of those that the caller may see.
+
+        Tags that cannot be judged by looking, such as names, places, years and cameras, are never removed.
+        Idempotent, as long as the stored photos stay the same. Errors: IMAGE_REJECTED, ARGUMENT_INVALID (also where the
+        model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -287,7 +306,8 @@ class TaggingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetagImages(self, request, context):
-        """RetagImages has a model look at stored photos again, in the background. What people decided stays. Administrators
+        """RetagImages has a model look at stored photos again, in the background. What people decided stays. Where the model
+        has a refiner, the tags that people gave are judged again as well, by the photos that each owner sees. Administrators
         only.
 
         Errors: NOT_FOUND (no such model, or owner), ARGUMENT_INVALID, QUOTA_EXCEEDED (at most 20 unfinished operations).
@@ -349,6 +369,11 @@ def add_TaggingServiceServicer_to_server(servicer, server):
                     servicer.UploadImages,
                     request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesRequest.FromString,
                     response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesResponse.SerializeToString,
+            ),
+            'RefineTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefineTags,
+                    request_deserializer=tagwright_dot_v1_dot_tagging__service__pb2.RefineTagsRequest.FromString,
+                    response_serializer=tagwright_dot_v1_dot_tagging__service__pb2.RefineTagsResponse.SerializeToString,
             ),
             'GetImage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetImage,
@@ -437,7 +462,8 @@ class TaggingService(object):
     """TaggingService looks at photos, says which tags fit them, and keeps both.
 
     Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
-    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-refinement-ms`,
+    `tagwright-store-ms`.
 
     Photos belong to the account that stored them. Owners and administrators see and change them; photos with
     VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
@@ -520,6 +546,33 @@ class TaggingService(object):
             '/tagwright.v1.TaggingService/UploadImages',
             tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesRequest.SerializeToString,
             tagwright_dot_v1_dot_tagging__service__pb2.UploadImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefineTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagwright.v1.TaggingService/RefineTags',
+            tagwright_dot_v1_dot_tagging__service__pb2.RefineTagsRequest.SerializeToString,
+            tagwright_dot_v1_dot_tagging__service__pb2.RefineTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,22 @@ _TaggingServiceUploadImagesType = typing_extensions.TypeVar(
     ],
 )
 
+_TaggingServiceRefineTagsType = typing_extensions.TypeVar(
+    '_TaggingServiceRefineTagsType',
+    grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RefineTagsRequest,
+        tagwright.v1.tagging_service_pb2.RefineTagsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RefineTagsRequest,
+        tagwright.v1.tagging_service_pb2.RefineTagsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RefineTagsRequest,
+        tagwright.v1.tagging_service_pb2.RefineTagsResponse,
+    ],
+)
+
 _TaggingServiceGetImageType = typing_extensions.TypeVar(
     '_TaggingServiceGetImageType',
     grpc.UnaryUnaryMultiCallable[
@@ -313,11 +329,12 @@ _TaggingServiceListModelsType = typing_extensions.TypeVar(
     ],
 )
 
-class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingServiceTagImagesType, _TaggingServiceUploadImagesType, _TaggingServiceGetImageType, _TaggingServiceListImagesType, _TaggingServiceUpdateImageType, _TaggingServiceDeleteImageType, _TaggingServiceGetImageContentType, _TaggingServiceReviewTagsType, _TaggingServiceListTagsType, _TaggingServiceRenameTagType, _TaggingServiceMergeTagsType, _TaggingServiceSetTagRulesType, _TaggingServiceRetagImagesType, _TaggingServiceGetOperationType, _TaggingServiceListOperationsType, _TaggingServiceCancelOperationType, _TaggingServiceListModelsType]):
+class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingServiceTagImagesType, _TaggingServiceUploadImagesType, _TaggingServiceRefineTagsType, _TaggingServiceGetImageType, _TaggingServiceListImagesType, _TaggingServiceUpdateImageType, _TaggingServiceDeleteImageType, _TaggingServiceGetImageContentType, _TaggingServiceReviewTagsType, _TaggingServiceListTagsType, _TaggingServiceRenameTagType, _TaggingServiceMergeTagsType, _TaggingServiceSetTagRulesType, _TaggingServiceRetagImagesType, _TaggingServiceGetOperationType, _TaggingServiceListOperationsType, _TaggingServiceCancelOperationType, _TaggingServiceListModelsType]):
     """TaggingService looks at photos, says which tags fit them, and keeps both.
 
     Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
-    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-refinement-ms`,
+    `tagwright-store-ms`.
 
     Photos belong to the account that stored them. Owners and administrators see and change them; photos with
     VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
@@ -342,6 +359,10 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
         grpc.StreamStreamMultiCallable[
             tagwright.v1.tagging_service_pb2.UploadImagesRequest,
             tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.RefineTagsRequest,
+            tagwright.v1.tagging_service_pb2.RefineTagsResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             tagwright.v1.tagging_service_pb2.GetImageRequest,
@@ -418,6 +439,10 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
         grpc.aio.StreamStreamMultiCallable[
             tagwright.v1.tagging_service_pb2.UploadImagesRequest,
             tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tagwright.v1.tagging_service_pb2.RefineTagsRequest,
+            tagwright.v1.tagging_service_pb2.RefineTagsResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             tagwright.v1.tagging_service_pb2.GetImageRequest,
@@ -508,6 +533,15 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
     above), NOT_FOUND (no such model), OVERLOADED, TOKEN_INVALID, DEADLINE_EXCEEDED (nothing came for too long).
     """
 
+    RefineTags: _TaggingServiceRefineTagsType
+    """RefineTags says which of a photo's tags are right, which are wrong and which are missing, and why. It changes
+    nothing; ReviewTags does. Photos that look alike vote, of those that the caller may see.
+
+    Tags that cannot be judged by looking, such as names, places, years and cameras, are never removed.
+    Idempotent, as long as the stored photos stay the same. Errors: IMAGE_REJECTED, ARGUMENT_INVALID (also where the
+    model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE.
+    """
+
     GetImage: _TaggingServiceGetImageType
     """GetImage returns one photo that is kept, with its tags.
 
@@ -574,7 +608,8 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
     """
 
     RetagImages: _TaggingServiceRetagImagesType
-    """RetagImages has a model look at stored photos again, in the background. What people decided stays. Administrators
+    """RetagImages has a model look at stored photos again, in the background. What people decided stays. Where the model
+    has a refiner, the tags that people gave are judged again as well, by the photos that each owner sees. Administrators
     only.
 
     Errors: NOT_FOUND (no such model, or owner), ARGUMENT_INVALID, QUOTA_EXCEEDED (at most 20 unfinished operations).
@@ -616,6 +651,10 @@ TaggingServiceAsyncStub: typing_extensions.TypeAlias = TaggingServiceStub[
     grpc.aio.StreamStreamMultiCallable[
         tagwright.v1.tagging_service_pb2.UploadImagesRequest,
         tagwright.v1.tagging_service_pb2.UploadImagesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tagwright.v1.tagging_service_pb2.RefineTagsRequest,
+        tagwright.v1.tagging_service_pb2.RefineTagsResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         tagwright.v1.tagging_service_pb2.GetImageRequest,
@@ -683,7 +722,8 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
     """TaggingService looks at photos, says which tags fit them, and keeps both.
 
     Every answer names the model that made it. The trailing metadata of every answer carries where the time went, as
-    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-store-ms`.
+    decimal milliseconds: `tagwright-decode-ms`, `tagwright-queue-ms`, `tagwright-inference-ms`, `tagwright-refinement-ms`,
+    `tagwright-store-ms`.
 
     Photos belong to the account that stored them. Owners and administrators see and change them; photos with
     VISIBILITY_SHARED are seen by everybody who is signed in. To everybody else a photo does not exist: NOT_FOUND.
@@ -735,6 +775,20 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
         takes no `request_id`. Photos offered come to their results in any order. The client half closes to end.
         Errors of single photos are in their results. Errors of the stream: ARGUMENT_INVALID (what came breaks the rules
         above), NOT_FOUND (no such model), OVERLOADED, TOKEN_INVALID, DEADLINE_EXCEEDED (nothing came for too long).
+        """
+
+    @abc.abstractmethod
+    def RefineTags(
+        self,
+        request: tagwright.v1.tagging_service_pb2.RefineTagsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tagwright.v1.tagging_service_pb2.RefineTagsResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.RefineTagsResponse]]:
+        """RefineTags says which of a photo's tags are right, which are wrong and which are missing, and why. It changes
+        nothing; ReviewTags does. Photos that look alike vote, of those that the caller may see.
+
+        Tags that cannot be judged by looking, such as names, places, years and cameras, are never removed.
+        Idempotent, as long as the stored photos stay the same. Errors: IMAGE_REJECTED, ARGUMENT_INVALID (also where the
+        model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE.
         """
 
     @abc.abstractmethod
@@ -858,7 +912,8 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
         request: tagwright.v1.tagging_service_pb2.RetagImagesRequest,
         context: _ServicerContext,
     ) -> typing.Union[tagwright.v1.tagging_service_pb2.RetagImagesResponse, collections.abc.Awaitable[tagwright.v1.tagging_service_pb2.RetagImagesResponse]]:
-        """RetagImages has a model look at stored photos again, in the background. What people decided stays. Administrators
+        """RetagImages has a model look at stored photos again, in the background. What people decided stays. Where the model
+        has a refiner, the tags that people gave are judged again as well, by the photos that each owner sees. Administrators
         only.
 
         Errors: NOT_FOUND (no such model, or owner), ARGUMENT_INVALID, QUOTA_EXCEEDED (at most 20 unfinished operations).

@@ -32,6 +32,20 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Refined:
+    """What refinement made of a photo: the calibrated score of every tag it judged, and which of them are missing."""
+
+    model_version: str
+    scores: Mapping[str, float]
+    missing: Collection[str]
+
+    def under(self, names: Mapping[str, str]) -> Refined:
+        """Return it under the names that tags have by now."""
+        scores = {names[name]: score for name, score in self.scores.items()}
+        return Refined(self.model_version, scores, frozenset(names[name] for name in self.missing))
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     """What a person says about a photo's tags."""
 
@@ -70,6 +84,23 @@ def tagged(before: Sequence[ImageTag], seen: Seen) -> Change:
     for name in seen.chosen:
         if name not in after:
             after[name] = _scored(ImageTag(name, TagState.SUGGESTED, TagSource.MODEL), seen)
+    return _change(before, after)
+
+
+def refined(before: Sequence[ImageTag], found: Refined) -> Change:
+    """Return what changes when refinement has judged a photo's tags.
+
+    Those that are missing come, those that it had added and that are not missing any more go. What people gave stays,
+    with the score that says what refinement thinks of it.
+    """
+    after = {}
+    for tag in before:
+        own = tag.state is TagState.SUGGESTED and tag.source is TagSource.REFINEMENT
+        if not own or tag.name in found.missing:
+            after[tag.name] = _judged(tag, found)
+    for name in found.missing:
+        if name not in after and len(after) < MOST:
+            after[name] = _judged(ImageTag(name, TagState.SUGGESTED, TagSource.REFINEMENT), found)
     return _change(before, after)
 
 
@@ -156,6 +187,11 @@ def _check_room(before: Sequence[ImageTag], after: Mapping[str, ImageTag], *, fi
 def _scored(tag: ImageTag, seen: Seen) -> ImageTag:
     score = seen.scores.get(tag.name)
     return tag if score is None else replace(tag, score=score, model_version=seen.model_version)
+
+
+def _judged(tag: ImageTag, found: Refined) -> ImageTag:
+    score = found.scores.get(tag.name)
+    return tag if score is None else replace(tag, score=score, model_version=found.model_version)
 
 
 def _moved(old: ImageTag, new: ImageTag) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain.access import Caller
-from tagwright_server.domain.decisions import Change, Seen, difference, given, tagged
+from tagwright_server.domain.decisions import Change, Refined, Seen, difference, given, refined, tagged
 from tagwright_server.domain.models import full_name
 from tagwright_server.domain.tag_names import MOST, usable_names
 from tagwright_server.domain.tagging import ImageTags, Kept
@@ -58,6 +58,7 @@ class Candidate:
     looked: ImageTags
     kept: Kept
     content: Content
+    refined: Refined | None = None
 
     @property
     def source(self) -> bytes:
@@ -299,8 +300,8 @@ def check_said(*, author: str = "", file_name: str = "") -> None:
             raise ArgumentInvalid("holds a NUL character", field=name)
 
 
-def candidate(submission: Submission, looked: ImageTags) -> Candidate:
-    """Return a photo that was looked at with `keep`, ready to be kept."""
+def candidate(submission: Submission, looked: ImageTags, refined: Refined | None = None) -> Candidate:
+    """Return a photo that was looked at with `keep`, ready to be kept; `refined` is what its tags came to."""
     kept = looked.look.kept
     if kept is None:
         raise RuntimeError("the photo was looked at, but not to be kept")
@@ -312,7 +313,7 @@ def candidate(submission: Submission, looked: ImageTags) -> Candidate:
         height=kept.height,
         perceptual_hash=kept.perceptual_hash,
     )
-    return Candidate(submission, looked, kept, new)
+    return Candidate(submission, looked, kept, new, refined)
 
 
 def seen(model: Bundle, scores: NDArray[np.float32], tags: Iterable[Tag], resolved: dict[str, str]) -> Seen:
@@ -332,6 +333,7 @@ def packed(embedding: NDArray[np.float32]) -> bytes:
 def _names(photo: Candidate) -> Iterator[str]:
     yield from (label.name for label in photo.looked.look.model.labels)
     yield from photo.given
+    yield from photo.refined.scores if photo.refined is not None else ()
 
 
 def _change(before: Sequence[ImageTag], photo: Candidate, resolved: dict[str, str]) -> Change:
@@ -339,5 +341,7 @@ def _change(before: Sequence[ImageTag], photo: Candidate, resolved: dict[str, st
     saw = seen(look.model, look.scores, photo.looked.tags, resolved)
     by_model = tagged(before, saw)
     names = [resolved[name] for name in photo.given]
-    by_owner = given(by_model.tags, names, source=photo.submission.user_tag_source, seen=saw)
-    return difference(before, by_owner.tags)
+    tags = given(by_model.tags, names, source=photo.submission.user_tag_source, seen=saw).tags
+    if photo.refined is not None:
+        tags = refined(tags, photo.refined.under(resolved)).tags
+    return difference(before, tags)

@@ -11,16 +11,17 @@ import secrets
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain.access import Caller
 from tagwright_server.domain.deadline import Deadline
-from tagwright_server.domain.decisions import tagged
+from tagwright_server.domain.decisions import Refined, difference, refined, tagged
 from tagwright_server.domain.keeping import packed, seen
-from tagwright_server.domain.models import Models, full_name
+from tagwright_server.domain.models import full_name
+from tagwright_server.domain.refining import Refining
 from tagwright_server.domain.tagging import ImageTags, PhotoRequest, Tagger
 from tagwright_server.domain.tags import TaggingOptions
 from tagwright_server.errors import ComeBack, DeadlineExceeded, NotFound, QuotaExceeded, TagwrightError
@@ -50,9 +51,9 @@ _LOOK_EVERY_S = 2.0  # for operations that other servers were asked for
 class Retagging:
     """The operations, as callers see them."""
 
-    def __init__(self, store: Store, *, models: Models, runner: Runner, clock: Clock) -> None:
+    def __init__(self, store: Store, *, refining: Refining, runner: Runner, clock: Clock) -> None:
         self._store = store
-        self._models = models
+        self._refining = refining
         self._runner = runner
         self._clock = clock
 
@@ -60,7 +61,7 @@ class Retagging:
         self, wanted: ImageFilter, wanted_text: bytes, *, model: str, validate_only: bool, by: Caller
     ) -> Operation:
         """Begin an operation; raises NotFound and QuotaExceeded. Call inside transaction(), and `wake` behind it."""
-        found = self._models.find(model)
+        name, _ = self._refining.find(model)
         now = self._clock.now()
         if self._store.operations.count_unfinished() >= MOST_UNFINISHED:
             raise QuotaExceeded(f"there are {MOST_UNFINISHED} unfinished operations", retry_after_s=_AGAIN_S)
@@ -73,7 +74,7 @@ class Retagging:
             updated=now,
             filter=wanted,
             filter_text=wanted_text,
-            model_version=full_name(found),
+            model_version=name,
             validate_only=validate_only,
             total=self._store.images.count(wanted),
             last=self._store.images.last_number(),
@@ -121,11 +122,11 @@ class _Step:
 class Runner:
     """A thread that carries operations on, one after the other."""
 
-    def __init__(self, store: Store, blobs: Blobs, *, tagger: Tagger, models: Models, clock: Clock) -> None:
+    def __init__(self, store: Store, blobs: Blobs, *, tagger: Tagger, refining: Refining, clock: Clock) -> None:
         self._store = store
         self._blobs = blobs
         self._tagger = tagger
-        self._models = models
+        self._refining = refining
         self._clock = clock
         self._holder = uuid.uuid4().hex
         self._stop = threading.Event()
@@ -172,7 +173,7 @@ class Runner:
         if operation is None:
             return False
         try:
-            self._models.find(operation.model_version)
+            self._refining.find(operation.model_version)
         except NotFound as err:  # a later version of the server may not have it any more
             self._finish(operation, OperationState.FAILED, err)
             return True
@@ -212,8 +213,9 @@ class Runner:
 
     def _do(self, operation: Operation, images: Sequence[Image]) -> Operation:
         looked = self._looked_at(operation, images)
+        judged = self._judged(operation, images, looked)
         with self._store.transaction():
-            step = self._apply(operation, images, looked)
+            step = self._apply(operation, images, looked, judged)
             now = self._clock.now()
             return self._store.operations.advance(
                 operation.id,
@@ -229,7 +231,8 @@ class Runner:
 
     def _looked_at(self, operation: Operation, images: Sequence[Image]) -> dict[int, ImageTags | TagwrightError]:
         """Return what the model makes of each photo, by number. One that is gone is in none of it."""
-        options = TaggingOptions(model=operation.model_version)
+        _, model = self._refining.find(operation.model_version)
+        options = TaggingOptions(model=full_name(model))
         requests: dict[int, PhotoRequest] = {}
         looked: dict[int, ImageTags | TagwrightError] = {}
         for image in images:
@@ -244,8 +247,32 @@ class Runner:
             looked.update(zip(requests, results, strict=True))
         return looked
 
+    def _judged(
+        self, operation: Operation, images: Sequence[Image], looked: Mapping[int, ImageTags | TagwrightError]
+    ) -> dict[int, Refined]:
+        """Return what refinement makes of the tags that people gave each photo, by number; before anything is locked.
+
+        What they decide meanwhile counts nevertheless: it outlives whatever is said here.
+        """
+        has = self._store.tags.of([image.number for image in images])
+        found: dict[int, Refined] = {}
+        for image in images:
+            seen_now = looked.get(image.number)
+            if isinstance(seen_now, ImageTags):
+                tags = has.get(image.number, ())
+                said = self._refining.kept(
+                    seen_now.look, tags, owner_id=image.owner_id, but=image.id, by=operation.model_version
+                )
+                if said is not None:
+                    found[image.number] = said.refined()
+        return found
+
     def _apply(
-        self, operation: Operation, images: Sequence[Image], looked: dict[int, ImageTags | TagwrightError]
+        self,
+        operation: Operation,
+        images: Sequence[Image],
+        looked: Mapping[int, ImageTags | TagwrightError],
+        judged: Mapping[int, Refined],
     ) -> _Step:
         failures: list[ImageFailure] = []
         added, removed, moved = Counter[str](), Counter[str](), Counter[str]()
@@ -255,7 +282,7 @@ class Runner:
                 failures.append(ImageFailure(image.id, found.reason, str(found)))
                 continue
             done += 1
-            for name, change in self._renew(operation, image, found).items():
+            for name, change in self._renew(operation, image, found, judged.get(image.number)).items():
                 added[name] += change.added
                 removed[name] += change.removed
                 moved[name] += change.moved
@@ -263,18 +290,23 @@ class Runner:
         return _Step(done, len(failures), changes, tuple(failures))
 
     def _still_there(
-        self, images: Sequence[Image], looked: dict[int, ImageTags | TagwrightError]
+        self, images: Sequence[Image], looked: Mapping[int, ImageTags | TagwrightError]
     ) -> Iterator[tuple[Image, ImageTags | TagwrightError]]:
         for image in images:
             there = self._store.images.get(image.id, visible_to=None)  # held, so that it stays until all is written
             if there is not None and image.number in looked:
                 yield there, looked[image.number]
 
-    def _renew(self, operation: Operation, image: Image, found: ImageTags) -> dict[str, TagChange]:
+    def _renew(
+        self, operation: Operation, image: Image, found: ImageTags, judged: Refined | None
+    ) -> dict[str, TagChange]:
         look = found.look
         resolved = self._store.tags.resolve([label.name for label in look.model.labels])  # first: then names stay
         before = self._store.tags.of([image.number]).get(image.number, ())
         change = tagged(before, seen(look.model, look.scores, found.tags, resolved))
+        if judged is not None:
+            names = self._store.tags.resolve(sorted(judged.scores))
+            change = difference(before, refined(change.tags, judged.under(names)).tags)
         if not operation.validate_only:
             self._store.tags.write(image.number, change.written, change.removed)
             self._store.images.put_embedding(image.content.sha256, found.model_version, packed(look.embedding))

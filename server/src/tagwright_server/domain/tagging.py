@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tagwright_server.clock import Clock
 from tagwright_server.domain.capacity import Capacity
 from tagwright_server.domain.deadline import Deadline
-from tagwright_server.domain.decisions import Seen, given, tagged
+from tagwright_server.domain.decisions import Refined, Seen, given, refined, tagged
 from tagwright_server.domain.models import Models, full_name
 from tagwright_server.domain.tags import Evidence, Tag, TaggingOptions, check_options, choose_tags
 from tagwright_server.errors import ArgumentInvalid, DeadlineExceeded, ImageRejected, NotFound, Overloaded
@@ -149,11 +149,15 @@ class ImageTags:
         unreached = {tag.name for tag in self.tags if not tag.reached}
         return tuple(tag for tag in self.with_given(()) if tag.name in unreached)
 
-    def with_given(self, names: Sequence[str]) -> tuple[ImageTag, ...]:
-        """Return the tags that were asked for as those of a photo that nobody keeps, and those that its owner gives."""
+    def with_given(self, names: Sequence[str], found: Refined | None = None) -> tuple[ImageTag, ...]:
+        """Return the tags that were asked for as those of a photo that nobody keeps, and those that its owner gives.
+
+        `found` is what refinement says of all of them.
+        """
         scores = dict(zip((label.name for label in self.look.model.labels), self.look.scores.tolist(), strict=True))
         saw = Seen(self.model_version, scores, [tag.name for tag in self.tags])
-        return given(tagged((), saw).tags, names, source=TagSource.USER, seen=saw).tags
+        tags = given(tagged((), saw).tags, names, source=TagSource.USER, seen=saw).tags
+        return tags if found is None else refined(tags, found).tags
 
 
 PhotoError = ImageRejected | ArgumentInvalid | NotFound  # what fails one photo of many
@@ -166,6 +170,7 @@ class Timings:
     decode_s: float = 0.0
     queue_s: float = 0.0
     inference_s: float = 0.0
+    refinement_s: float = 0.0
     store_s: float = 0.0
 
 

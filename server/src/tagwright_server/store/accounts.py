@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from tagwright_server.errors import NameTaken, NotFound
+from tagwright_server.store.changes import Changes
 from tagwright_server.store.database import Database
-from tagwright_server.store.models import AccountRow
+from tagwright_server.store.models import AccountRow, ImageRow
 from tagwright_server.store.records import Account, Role
 from tagwright_server.store.text import need_storable, storable
 
@@ -47,8 +48,9 @@ def account(row: Sequence[Any]) -> Account:
 class Accounts:
     """The accounts of a database. Inside transaction(), what reads one account also locks it until the end."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
+        self._changes = changes
 
     def add(self, account: Account, *, password_hash: str) -> None:
         """Add an account; raise NameTaken where there is one of that name, ArgumentInvalid for a NUL in it."""
@@ -122,8 +124,11 @@ class Accounts:
                 raise NotFound("There is no such account.")
 
     def delete(self, id: str) -> None:
-        """Delete an account with its sessions and keys; raise NotFound."""
+        """Delete an account with its sessions, keys and photos; raise NotFound."""
+        photos = ImageRow.select(ImageRow.number).where(ImageRow.account == id)
         with self._database.transaction():
+            self.get(id)  # locked: nobody gives it another photo
+            self._changes.photos(row[0] for row in self._database.rows(photos))
             if not self._database.change(AccountRow.delete().where(AccountRow.id == id)):
                 raise NotFound("There is no such account.")
 

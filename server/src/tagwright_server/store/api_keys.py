@@ -33,9 +33,9 @@ _COLUMNS = (
 class ApiKeys:
     """The keys of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owners: Accounts) -> None:
         self._database = database
-        self._accounts = Accounts(database)
+        self._accounts = owners
         query = ApiKeyRow.select(*_COLUMNS, *accounts.COLUMNS).join(AccountRow).where(ApiKeyRow.token_hash == b"")
         self._by_hash = database.lookup(query)
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 from tagwright_server.store.blobs import Blob, BlobMissing, FolderBlobs, sha256_of
 from tagwright_server.store.image_records import Content
 from tagwright_server.store.models import AccountRow, ContentRow, ImageRow
+from tagwright_server.store.photo_index import WrongIndex, wrong_indexes
 from tagwright_server.store.recount import correct_usage, wrong_usage
 from tagwright_server.store.sqlite import SqliteEngine
 from tagwright_server.store.store import Store
@@ -46,17 +49,29 @@ class Findings:
     strays: list[str] = field(default_factory=list)
     usage: list[str] = field(default_factory=list)
     usage_corrected: int = 0
+    indexes: list[WrongIndex] = field(default_factory=list)
+    indexes_removed: int = 0
 
     @property
     def left(self) -> int:
         """How many findings there are that were not repaired."""
-        found = len(self.database) + len(self.lost) + len(self.orphans) + len(self.strays) + len(self.usage)
-        return found - self.orphans_removed - self.usage_corrected
+        kinds: tuple[list[Any], ...] = (self.database, self.lost, self.orphans, self.strays, self.usage, self.indexes)
+        repaired = self.orphans_removed + self.usage_corrected + self.indexes_removed
+        return sum(map(len, kinds)) - repaired
 
 
-def check(store: Store, blobs: FolderBlobs, *, quick: bool = False, repair: bool = False, now_s: float) -> Findings:
+def check(
+    store: Store,
+    blobs: FolderBlobs,
+    *,
+    quick: bool = False,
+    repair: bool = False,
+    now_s: float,
+    indexes: Path | None = None,
+) -> Findings:
     """Look at everything, or at all but the bytes themselves where `quick`; repair what can be if `repair`.
 
+    `indexes` is the folder of the photo indexes' files, None: they are not looked at.
     `now_s` is the time of the clock that files get theirs from. Raises Busy.
     """
     findings = Findings()
@@ -79,6 +94,10 @@ def check(store: Store, blobs: FolderBlobs, *, quick: bool = False, repair: bool
         findings.usage.append(f"{wrong.owner}: {wrong.photos} photos, {wrong.size_bytes} bytes are counted")
         if repair:
             findings.usage_corrected += correct_usage(store.database, wrong.owner_id)
+    if indexes is not None:
+        findings.indexes += wrong_indexes(store, indexes)
+        if repair:
+            findings.indexes_removed += _remove_indexes(store, findings.indexes)
     return findings
 
 
@@ -139,6 +158,15 @@ def _look_at_orphan(
         if repair and now_s - blob.written_s > _ORPHAN_AGE_S:
             blobs.remove(blob.sha256)
             findings.orphans_removed += 1
+
+
+def _remove_indexes(store: Store, wrong: list[WrongIndex]) -> int:
+    """Remove files that are wrong: the next start makes them anew; servers that run do so now."""
+    if wrong:
+        store.changes.start_anew()
+    for index in wrong:
+        index.file.unlink(missing_ok=True)
+    return len(wrong)
 
 
 def _contents(store: Store) -> Iterator[Content]:

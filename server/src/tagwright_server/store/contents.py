@@ -8,6 +8,7 @@ from typing import Any
 import peewee
 
 from tagwright_server.errors import NotFound
+from tagwright_server.store.changes import Changes
 from tagwright_server.store.chunks import chunks
 from tagwright_server.store.database import Database
 from tagwright_server.store.image_records import Content
@@ -61,8 +62,9 @@ def content(row: Sequence[Any]) -> Content:
 class Contents:
     """The contents of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
+        self._changes = changes
         self._models = ModelNames(database)
         same = ContentRow.sha256 == b""
         self._content_by_sha256 = database.lookup(ContentRow.select(*COLUMNS, ContentRow.number).where(same))
@@ -116,6 +118,7 @@ class Contents:
             if row is None:
                 raise NotFound("There is no such content.")
             self._database.change_many(_PUT_EMBEDDING, [(row[-1], self._models.number(model_version), vector)])
+            self._changes.content(row[-1])
 
     def embeddings(self, sha256s: Sequence[bytes], model_version: str) -> dict[bytes, bytes]:
         """Return what a model made of those of the contents that it has seen."""

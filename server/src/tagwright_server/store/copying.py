@@ -13,7 +13,7 @@ import peewee
 
 from tagwright_server.errors import StartupError
 from tagwright_server.store.database import Database, Row
-from tagwright_server.store.models import TABLES
+from tagwright_server.store.models import COPIED, ChangeRow
 from tagwright_server.store.sqlite import SqliteEngine
 
 _AT_A_TIME = 2000  # rows in memory
@@ -21,7 +21,7 @@ Table = type[peewee.Model]
 
 
 class Snapshot:
-    """All tables of a database as they were at one moment, however long reading them takes."""
+    """The tables of a database as they were at one moment, however long reading them takes."""
 
     def __init__(self, connection: Any, *, sqlite: bool) -> None:
         self._connection = connection
@@ -93,11 +93,13 @@ def fill(database: Database, source: Snapshot) -> dict[str, int]:
         else:
             _take_time(connection)
         need_empty(connection)
-        for table in TABLES:
+        for table in COPIED:
             write = _insert if sqlite else _copy
             counts[_name(table)] = write(connection, table, source)
             if counter := source.counter(table):
                 _set_counter(connection, table, counter, sqlite=sqlite)
+        # None of this is in the feed of changes; without its rows every index has to read everything anew.
+        connection.execute(f"DELETE FROM {_quoted(_name(ChangeRow))}")
         connection.execute("COMMIT")
     finally:
         connection.close()
@@ -115,7 +117,7 @@ def check_empty(database: Database) -> None:
 
 def need_empty(connection: Any) -> None:
     """Raise StartupError where the database of a connection holds anything."""
-    for table in TABLES:
+    for table in COPIED:
         if connection.execute(f"SELECT 1 FROM {_quoted(_name(table))} LIMIT 1").fetchall():
             raise StartupError("database: it is in use already; restore into an empty one")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
@@ -69,11 +69,13 @@ class Database:
             return
         with self.reading():
             self._begin(wait)
-            here.writing, here.undone = True, False
+            here.writing, here.undone, here.gathered = True, False, {}
             try:
                 yield
                 if here.undone:
                     raise RuntimeError("a transaction goes on although a part of it failed; all of it was undone")
+                for do, items in here.gathered.items():
+                    do(items)
             except BaseException:
                 self._roll_back()
                 raise
@@ -133,6 +135,22 @@ class Database:
 
         return self._run(change)
 
+    def gather(self, do: Callable[[set[Any]], None], items: Iterable[Any]) -> None:
+        """Have `do` called with all items that were gathered for it, just before this transaction commits.
+
+        Call inside transaction(); where that is undone, `do` is not called.
+        """
+        self.need_transaction()
+        self._here.gathered.setdefault(do, set()).update(items)
+
+    def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return the rows of a SELECT that is written out, with ? for each value, as the driver gives them."""
+
+        def select(queries: peewee.Database) -> list[Row]:
+            return list(queries.execute_sql(sql.replace("?", queries.param), tuple(parameters)).fetchall())
+
+        return self._run(select)
+
     def prepared(self, query: Any) -> Callable[..., list[Row]]:
         """Compile a SELECT once, for where every call or photo passes: building costs more than running.
 
@@ -156,6 +174,11 @@ class Database:
             return rows[0] if rows else None
 
         return look_up
+
+    @property
+    def writes_in_parallel(self) -> bool:
+        """Whether transactions that write run beside each other, and so may end in another order than they began."""
+        return self._engine.row_locks
 
     @property
     def locks_rows(self) -> bool:
@@ -304,6 +327,7 @@ class _Here(threading.local):
     broken = False
     writing = False
     undone = False
+    gathered: dict[Callable[[set[Any]], None], set[Any]]  # set anew by each transaction
 
 
 def _engine(url: str, busy_timeout_s: float) -> Engine:

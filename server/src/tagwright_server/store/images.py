@@ -13,6 +13,7 @@ import peewee
 
 from tagwright_server.errors import NotFound
 from tagwright_server.store import contents
+from tagwright_server.store.changes import Changes
 from tagwright_server.store.chunks import chunks
 from tagwright_server.store.contents import BANDS, Contents
 from tagwright_server.store.database import Database
@@ -56,8 +57,8 @@ _DISTANCE_MAX = 3  # bits: with more, none of the four quarters need be equal
 class Images(Contents):
     """The photos of a database. Inside transaction(), `find` and `get` also lock what they return until the end."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, changes: Changes) -> None:
+        super().__init__(database, changes)
         twin = (ImageRow.source_sha256 == b"") & (ImageRow.account == "")
         self._twin = database.lookup(ImageRow.select(ImageRow.number).where(twin))
         self._owner = database.lookup(_owners(""))
@@ -130,6 +131,7 @@ class Images(Contents):
             self._database.change_many(_ADD, [row])
             self._count(image.owner_id, 1, content.size_bytes)
             [number] = self._number(image.id) or (0,)
+            self._changes.photos([number])
         return replace(image, number=number, owner=owner[0], content=content)
 
     def update(
@@ -152,13 +154,17 @@ class Images(Contents):
                 changes["model"] = self._models.number(model_version)
             if storable(id):
                 self._database.change(ImageRow.update(**changes).where(ImageRow.id == id))
-            return self._need(id)
+            image = self._need(id)
+            if visibility is not None or author is not None:
+                self._changes.photos([image.number])
+        return image
 
     def delete(self, id: str) -> Image:
         """Delete a photo with its tags and return it; its content stays until it is dropped. Raise NotFound."""
         with self._database.transaction():
             image = self._need(id)
             self._database.change(ImageRow.delete().where(ImageRow.number == image.number))
+            self._changes.photos([image.number])
             self._count(image.owner_id, -1, -image.content.size_bytes)
         return image
 
@@ -170,6 +176,7 @@ class Images(Contents):
             rows = self._database.rows(query.where(ImageRow.account == owner_id).limit(limit))
             for some in chunks([number for number, _ in rows]):
                 self._database.change(ImageRow.delete().where(ImageRow.number.in_(some)))
+                self._changes.photos(some)
             self._count(owner_id, -len(rows), -sum(size_bytes for _, size_bytes in rows))
         return len(rows)
 

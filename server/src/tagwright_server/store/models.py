@@ -293,6 +293,24 @@ class OperationRow(_Row):
         indexes = ((("created", "id"), False), (("state", "created", "id"), False))
 
 
+class ChangeRow(_Row):
+    """A change that indexes have to see; `kind` and `subject` by changes.py. Numbers are never used twice.
+
+    `writer` is the id of the transaction where several write at once (PostgreSQL), else 0. This feed belongs to one
+    database: it is in no backup.
+    """
+
+    number = peewee.BigAutoField()
+    kind = peewee.SmallIntegerField()
+    subject = peewee.BigIntegerField()
+    writer = peewee.BigIntegerField(index=True)
+    time = peewee.BigIntegerField()  # microseconds since 1970 in UTC
+
+    class Meta:
+        table_name = "change"
+
+
 _ACCOUNTS = (AccountRow, SessionRow, ApiKeyRow, AuditRow, ReplyRow, FailuresRow, FactRow)
 _PHOTOS = (ModelRow, ContentRow, EmbeddingRow, ImageRow, TagRow, TagParentRow, ImageTagRow, UsageRow, OperationRow)
-TABLES: tuple[type[peewee.Model], ...] = _ACCOUNTS + _PHOTOS  # each behind those that it refers to
+COPIED: tuple[type[peewee.Model], ...] = _ACCOUNTS + _PHOTOS  # each behind those that it refers to
+TABLES: tuple[type[peewee.Model], ...] = (*COPIED, ChangeRow)

@@ -26,9 +26,9 @@ _COLUMNS = (
 class Sessions:
     """The sessions of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owners: Accounts) -> None:
         self._database = database
-        self._accounts = Accounts(database)
+        self._accounts = owners
         query = SessionRow.select(*_COLUMNS, *accounts.COLUMNS).join(AccountRow).where(SessionRow.token_hash == b"")
         self._by_hash = database.lookup(query)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from tagwright_server.clock import Clock
+from tagwright_server.clock import Clock, SystemClock
 from tagwright_server.store.accounts import Accounts
 from tagwright_server.store.api_keys import ApiKeys
 from tagwright_server.store.audit import Audit
+from tagwright_server.store.changes import Changes
 from tagwright_server.store.database import Database
 from tagwright_server.store.facts import Facts
 from tagwright_server.store.failures import FailedLogins
@@ -22,17 +23,18 @@ from tagwright_server.store.tags import Tags
 class Store:
     """What a server keeps. Each verb is one transaction; inside transaction() they are one together."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
         self.database = database
-        self.accounts = Accounts(database)
-        self.sessions = Sessions(database)
-        self.api_keys = ApiKeys(database)
+        self.changes = Changes(database, clock=clock or SystemClock())
+        self.accounts = Accounts(database, self.changes)
+        self.sessions = Sessions(database, self.accounts)
+        self.api_keys = ApiKeys(database, self.accounts)
         self.audit = Audit(database)
         self.replies = Replies(database)
         self.failures = FailedLogins(database)
         self.facts = Facts(database)
-        self.images = Images(database)
-        self.tags = Tags(database)
+        self.images = Images(database, self.changes)
+        self.tags = Tags(database, self.changes)
         self.operations = Operations(database)
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -58,4 +60,4 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return Store(database)
+    return Store(database, clock=clock)

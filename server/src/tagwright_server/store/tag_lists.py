@@ -78,6 +78,29 @@ class TagLists:
             counts |= {tag: (images, confirmed) for tag, images, confirmed in self._database.rows(query)}
         return counts
 
+    def parents(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the parents of those tags that have any, and of their parents, all the way up."""
+        tag, parent = TagRow.alias("its_tag"), TagRow.alias("its_parent")
+        query = TagParentRow.select(tag.name, parent.name).join_from(
+            TagParentRow, tag, on=TagParentRow.tag == tag.number
+        )
+        query = query.join_from(TagParentRow, parent, on=TagParentRow.parent == parent.number)
+        found: dict[str, list[str]] = {}
+        looked: set[str] = set()
+        newest = {name for name in names if storable(name)}
+        with self._database.reading():
+            while newest := newest - looked:
+                looked |= newest
+                pairs = [
+                    pair
+                    for some in chunks(sorted(newest))
+                    for pair in self._database.rows(query.where(tag.name.in_(some)))
+                ]
+                for name, above in pairs:
+                    found.setdefault(name, []).append(above)
+                newest = {above for _, above in pairs}
+        return {name: tuple(sorted(above)) for name, above in found.items()}
+
     def _entries(self, tags: dict[int, str], counts: _Counts) -> list[TagEntry]:
         aliases: dict[int, list[str]] = {number: [] for number in tags}
         parents: dict[int, list[str]] = {number: [] for number in tags}

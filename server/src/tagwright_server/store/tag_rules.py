@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tagwright_server.errors import ArgumentInvalid, NameTaken, NotFound
+from tagwright_server.store.changes import Changes
 from tagwright_server.store.chunks import chunks
+from tagwright_server.store.database import Database
 from tagwright_server.store.image_records import TagEntry
 from tagwright_server.store.merging import merge_rows
 from tagwright_server.store.models import ImageTagRow, TagParentRow, TagRow
@@ -23,6 +25,10 @@ _ADD_PARENT = "INSERT INTO tag_parent (tag_id, parent_id) VALUES (?, ?) ON CONFL
 
 class TagRules(TagLists):
     """The tags of a database, and their names and rules. A tag may be named by an alias of it."""
+
+    def __init__(self, database: Database, changes: Changes) -> None:
+        super().__init__(database)
+        self._changes = changes
 
     def rename(self, name: str, new_name: str) -> TagEntry:
         """Give a tag another name and return it; the old name becomes an alias.
@@ -41,6 +47,7 @@ class TagRules(TagLists):
                 self._database.change(TagRow.delete().where(TagRow.name == new_name))
                 self._database.change(TagRow.update(name=new_name).where(TagRow.number == number))
                 self._database.change(TagRow.insert(name=old_name, alias_of=number))
+                self._note([number])
             return self._entry(number)
 
     def merge(self, sources: Sequence[str], target: str) -> TagEntry:
@@ -55,6 +62,7 @@ class TagRules(TagLists):
             stays = self._need(target)
             go = list(dict.fromkeys(number for name in sources if (number := self._need(name)) != stays))
             self._lock({stays, *go})
+            self._note(go)
             merge_rows(self._database, go, stays)
             for some in chunks(go):
                 self._database.change(TagRow.update(alias_of=stays).where(TagRow.alias_of.in_(some)))
@@ -108,6 +116,12 @@ class TagRules(TagLists):
         return {
             number: (name, alias_of) for number, name, alias_of in self._database.rows(self._database.locked(query))
         }
+
+    def _note(self, tags: Sequence[int]) -> None:
+        """Note that the photos of tags, which are locked, changed."""
+        for some in chunks(tags):
+            query = ImageTagRow.select(ImageTagRow.image).where(ImageTagRow.tag.in_(some))
+            self._changes.photos(image for [image] in self._database.rows(query))
 
     def _need(self, name: str) -> int:
         """Return the number of the tag with a name or alias; raise NotFound, also where the name is left over."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tagwright_server.store.changes import Changes
 from tagwright_server.store.chunks import chunks
 from tagwright_server.store.database import Database
 from tagwright_server.store.image_records import ImageTag
@@ -38,8 +39,8 @@ Change = tuple[int, Sequence[ImageTag], Sequence[str]]
 class Tags(TagRules):
     """The tags of a database."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, changes: Changes) -> None:
+        super().__init__(database, changes)
         self._models = ModelNames(database)
 
     def of(self, images: Sequence[int]) -> dict[int, tuple[ImageTag, ...]]:
@@ -104,6 +105,7 @@ class Tags(TagRules):
                 pairs = [(image, gone[name]) for image, name in removed if name in gone]
                 self._database.change_many(_REMOVE, pairs)
             self._database.change_many(_PUT, rows)
+            self._changes.photos(image for image, changed, removed in changes if changed or removed)
 
 
 def _order(row: Sequence[Any]) -> tuple[Any, ...]:

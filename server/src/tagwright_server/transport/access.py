@@ -31,6 +31,7 @@ RULES: Mapping[str, Rule] = {
     "/tagwright.v1.TaggingService/TagImage": _READS_TAGS,  # to keep the photo as well: TO_KEEP
     "/tagwright.v1.TaggingService/TagImages": _READS_TAGS,  # the same
     "/tagwright.v1.TaggingService/UploadImages": _WRITES_TAGS,
+    "/tagwright.v1.TaggingService/RefineTags": _READS_TAGS,
     "/tagwright.v1.TaggingService/GetImage": _READS_TAGS,
     "/tagwright.v1.TaggingService/ListImages": _READS_TAGS,
     "/tagwright.v1.TaggingService/UpdateImage": _WRITES_TAGS,

@@ -57,5 +57,6 @@ def trailing_metadata(call: Call) -> tuple[tuple[str, str], ...]:
         ("tagwright-decode-ms", f"{spent.decode_s * 1e3:.3f}"),
         ("tagwright-queue-ms", f"{spent.queue_s * 1e3:.3f}"),
         ("tagwright-inference-ms", f"{spent.inference_s * 1e3:.3f}"),
+        ("tagwright-refinement-ms", f"{spent.refinement_s * 1e3:.3f}"),
         ("tagwright-store-ms", f"{spent.store_s * 1e3:.3f}"),
     )

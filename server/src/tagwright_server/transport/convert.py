@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tagwright.v1 import model_pb2, tag_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright.v1.tagging_options_pb2 import TaggingOptions as TaggingOptionsMessage
+from tagwright_server.domain.decisions import Refined
 from tagwright_server.domain.keeping import KeptPhoto
 from tagwright_server.domain.tagging import ImageTags, PhotoRequest
 from tagwright_server.domain.tags import TaggingOptions, precisions
@@ -35,10 +36,10 @@ def photo_request(request: pb.TagImageRequest) -> PhotoRequest:
     return PhotoRequest(request.image, options(request.options), keep=request.store)
 
 
-def image_tags(found: ImageTags, user_tags: Sequence[str] = ()) -> tag_pb2.ImageTags:
+def image_tags(found: ImageTags, user_tags: Sequence[str] = (), refined: Refined | None = None) -> tag_pb2.ImageTags:
     """Write what is known of one photo that is not kept."""
     return tag_pb2.ImageTags(
-        tags=[tag(each, found.evidence(each.name)) for each in shown(found.with_given(user_tags))],
+        tags=[tag(each, found.evidence(each.name)) for each in shown(found.with_given(user_tags, refined))],
         model_version=found.model_version,
         embedding=found.look.embedding.tolist() if found.include_embedding else None,
         image=tag_pb2.ImageInfo(width=found.width, height=found.height, format=found.format),
@@ -69,7 +70,9 @@ def result(index: int, answer: pb.TagImageResponse | TagwrightError) -> pb.TagIm
     return pb.TagImagesResult(tags=answer.tags)
 
 
-def model(bundle: Bundle, *, is_default: bool) -> model_pb2.Model:
+def model(
+    bundle: Bundle, *, is_default: bool, refines: bool = False, batch_refiners: Sequence[str] = ()
+) -> model_pb2.Model:
     """Write one model with its labels."""
     fitted = precisions(bundle)
     message = model_pb2.Model(
@@ -81,6 +84,8 @@ def model(bundle: Bundle, *, is_default: bool) -> model_pb2.Model:
         digest=bundle.digest,
         architecture=bundle.architecture,
         embedding_size=bundle.embedding_size,
+        refines=refines,
+        batch_refiners=batch_refiners,
     )
     message.create_time.FromDatetime(bundle.created)
     return message

@@ -9,6 +9,7 @@ from tagwright_server.domain.accounts import Accounts
 from tagwright_server.domain.keeping import Keeper
 from tagwright_server.domain.library import Library
 from tagwright_server.domain.models import Models
+from tagwright_server.domain.refining import Refining
 from tagwright_server.domain.replies import Replies
 from tagwright_server.domain.retagging import Retagging
 from tagwright_server.domain.tagging import Tagger
@@ -26,6 +27,7 @@ class TaggingParts:
     uploads: Uploads
     library: Library
     vocabulary: Vocabulary
+    refining: Refining
     retagging: Retagging
     accounts: Accounts
     replies: Replies

@@ -6,17 +6,20 @@ The calls about photos that are kept, tags by themselves and work in the backgro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import grpc
 
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceServicer
+from tagwright_server.clock import Clock
 from tagwright_server.domain import access
 from tagwright_server.domain.access import Caller
 from tagwright_server.domain.keeping import Candidate, KeptPhoto, Submission, candidate, check_said
 from tagwright_server.domain.models import full_name
+from tagwright_server.domain.refining import Refinement
 from tagwright_server.domain.tag_names import tag_names
 from tagwright_server.domain.tagging import ImageTags, PhotoError, Timings
 from tagwright_server.errors import TagwrightError
@@ -29,11 +32,12 @@ from tagwright_server.transport.once import answer_once
 from tagwright_server.transport.operations import OperationCalls
 from tagwright_server.transport.paging import page
 from tagwright_server.transport.parts import TaggingParts
+from tagwright_server.transport.refinement import RefinementCalls, decisions
 from tagwright_server.transport.uploads import UploadCalls
 from tagwright_server.transport.vocabulary import VocabularyCalls
 
 
-class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, TaggingServiceServicer):
+class TaggingService(UploadCalls, ImageCalls, RefinementCalls, VocabularyCalls, OperationCalls, TaggingServiceServicer):
     """Photos to tags, over gRPC. Errors are raised as domain errors; the guard makes statuses of them."""
 
     def __init__(self, parts: TaggingParts) -> None:
@@ -47,7 +51,7 @@ class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, T
         if request.store:
             access.check(TO_KEEP, now.caller)
             return self._keep(request, said, lambda: self._look(request))
-        return pb.TagImageResponse(tags=convert.image_tags(self._look(request), said.user_tags))
+        return self._tell(said, self._look(request))
 
     def TagImages(self, request: pb.TagImagesRequest, context: grpc.ServicerContext) -> pb.TagImagesResponse:
         """Tag several photos; a bad one fails alone."""
@@ -74,7 +78,7 @@ class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, T
 
     def ListModels(self, request: pb.ListModelsRequest, context: grpc.ServicerContext) -> pb.ListModelsResponse:
         """List the served models, the default one first."""
-        models = self._parts.models
+        models, refining = self._parts.models, self._parts.refining
         shown, next_page_token = page(
             models.ordered,
             page_size=request.page_size,
@@ -82,7 +86,15 @@ class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, T
             bound_to="ListModels " + " ".join(map(full_name, models.ordered)),
         )
         response = pb.ListModelsResponse(
-            models=[convert.model(model, is_default=model is models.default) for model in shown],
+            models=[
+                convert.model(
+                    model,
+                    is_default=model is models.default,
+                    refines=refining.can(model),
+                    batch_refiners=refining.batches_of(model),
+                )
+                for model in shown
+            ],
             next_page_token=next_page_token,
             engine=self._parts.backend.engine,
         )
@@ -101,7 +113,16 @@ class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, T
             raise found
         if request.store:
             return self._keep(request, said, lambda: found)
-        return pb.TagImageResponse(tags=convert.image_tags(found, said.user_tags))
+        return self._tell(said, found)
+
+    def _tell(self, said: Submission, looked: ImageTags) -> pb.TagImageResponse:
+        now = call.current()
+        with _refining(now, self._parts.clock):
+            found = self._parts.refining.kept(looked.look, (), said.user_tags, owner_id=now.caller.account.id)
+        refined = found.refined() if found is not None else None
+        tags = convert.image_tags(looked, said.user_tags, refined)
+        tags.decisions.extend(decisions(found))
+        return pb.TagImageResponse(tags=tags)
 
     def _keep(
         self, request: pb.TagImageRequest, said: Submission, look: Callable[[], ImageTags]
@@ -109,28 +130,40 @@ class TaggingService(UploadCalls, ImageCalls, VocabularyCalls, OperationCalls, T
         now, clock = call.current(), self._parts.clock
         looked_s = clock.monotonic_s()
 
-        def prepare() -> tuple[Candidate, tuple[str, ...]]:
+        def prepare() -> tuple[Candidate, Refinement | None, tuple[str, ...]]:
             nonlocal looked_s
-            photo = candidate(said, look())
+            looked = candidate(said, look())
+            with _refining(now, clock):
+                photo, found = self._parts.refining.candidate(looked, by=now.caller)
             looked_s = clock.monotonic_s()
             keeping.put([photo], now.caller)
-            return photo, self._parts.keeper.near(photo.content, now.caller)
+            return photo, found, self._parts.keeper.near(photo.content, now.caller)
 
-        def work(prepared: tuple[Candidate, tuple[str, ...]], caller: Caller) -> pb.TagImageResponse:
+        def work(prepared: tuple[Candidate, Refinement | None, tuple[str, ...]], caller: Caller) -> pb.TagImageResponse:
             access.check(TO_KEEP, caller)
-            photo, near_ids = prepared
+            photo, found, near_ids = prepared
             [kept] = keeping.commit([photo], caller)
             if not isinstance(kept, KeptPhoto):
                 raise kept
             kept = kept if kept.existing else replace(kept, near_ids=near_ids)
             embedding = request.options.include_embedding
-            return pb.TagImageResponse(tags=convert.kept_tags(kept, photo.looked, include_embedding=embedding))
+            tags = convert.kept_tags(kept, photo.looked, include_embedding=embedding)
+            tags.decisions.extend(decisions(found))
+            return pb.TagImageResponse(tags=tags)
 
         with self._parts.keeper.keeping() as keeping:
             response = answer_once(self._parts.replies, request, pb.TagImageResponse, prepare=prepare, work=work)
         spent = now.timings or Timings()
         now.timings = replace(spent, store_s=spent.store_s + clock.monotonic_s() - looked_s)
         return response
+
+
+@contextmanager
+def _refining(now: call.Call, clock: Clock) -> Iterator[None]:
+    begun_s = clock.monotonic_s()
+    yield
+    spent = now.timings or Timings()
+    now.timings = replace(spent, refinement_s=spent.refinement_s + clock.monotonic_s() - begun_s)
 
 
 def _submission(request: pb.TagImageRequest) -> Submission:

@@ -1,0 +1,239 @@
+"""From evidence to decisions: which of a photo's tags to keep, to remove, to add, and which a person has to look at.
+
+Promises: the same evidence gives the same decisions, in the same order. A tag that cannot be seen is never removed and
+never added; nor is anything added that a person rejected, or removed that a person confirmed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagwright_server.errors import ArgumentInvalid
+from tagwright_server.refinement import words
+from tagwright_server.refinement.artefact import Artefact, Thresholds, Weights
+from tagwright_server.refinement.batch import BatchThresholds
+from tagwright_server.refinement.evidence import FEATURES, Evidence, gather
+from tagwright_server.refinement.records import (
+    Decision,
+    Neighbours,
+    Photo,
+    Reason,
+    ReasonKind,
+    RefineOptions,
+    TagDecision,
+)
+from tagwright_server.refinement.statistics import TagStatistics
+
+_CANDIDATES = 64  # of the neighbours' tags, those with most votes
+_SAME_PRECISION = 1e-6  # requests carry float32, manifests decimal text
+
+
+class Refiner:
+    """Decides with what was fitted for one model."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        manifest = artefact.manifest
+        self.neighbours = manifest.neighbours
+        self._manifest = manifest
+        self._concepts = artefact.concepts
+        self._label_words = artefact.label_words
+        self._label_of = artefact.label_words.label_of
+        self._given, self._missing = _Weights(manifest.given), _Weights(manifest.missing)
+
+    @property
+    def precisions(self) -> list[str]:
+        """The target precisions there are thresholds for, ascending."""
+        return sorted(self._manifest.thresholds, key=float)
+
+    def check(self, options: RefineOptions) -> Thresholds:
+        """Return the thresholds that options mean; raises ArgumentInvalid."""
+        return self._thresholds(options)
+
+    def refine(
+        self,
+        photo: Photo,
+        neighbours: Neighbours,
+        statistics: TagStatistics,
+        options: RefineOptions = RefineOptions(),  # noqa: B008  (frozen)
+    ) -> list[TagDecision]:
+        """Return decisions: the owner's tags in their order, then those to add, the best first.
+
+        `statistics` are of all photos that could vote, `neighbours` those of them that look most alike.
+        """
+        thresholds = self._thresholds(options)
+        found = gather(photo, neighbours, statistics, self.candidates(photo, neighbours, options), self._label_words)
+        scores = dict(zip(found.names, self.scores(found).tolist(), strict=True))
+        why = words.Words(photo, found, neighbours, statistics)
+        given = [self._judge(name, scores[name], photo, statistics, thresholds, why) for name in photo.user_tags]
+        added = self._additions(photo, scores, statistics, thresholds, options, why)
+        return given + added
+
+    def decide(
+        self,
+        photo: Photo,
+        scores: Mapping[str, float],
+        statistics: TagStatistics,
+        thresholds: BatchThresholds,
+    ) -> list[TagDecision]:
+        """Return decisions by somebody else's scores: a batch refiner's, with its thresholds by "add" and "remove".
+
+        What can be seen, and what people decided, is looked at as ever.
+        """
+        default = self._manifest.default_precision
+        add, remove = thresholds.get("add", {}).get(default), thresholds.get("remove", {}).get(default)
+        found: list[TagDecision] = []
+        for name in photo.user_tags:
+            score = scores.get(name)
+            if name in photo.confirmed or score is None or not self.visible(name, statistics):
+                continue
+            wrong = remove is not None and score <= remove
+            why = Reason(ReasonKind.BATCH_SCORE, f"the batch refiner gives {score:.3f}", score, remove)
+            found.append(TagDecision(name, score, Decision.REMOVE if wrong else Decision.KEEP, (why,)))
+        there = {*photo.user_tags, *photo.rejected}
+        taken = {self._label_of.get(tag, tag) for tag in photo.user_tags}
+        for name in sorted(scores, key=lambda name: (-scores[name], name)):
+            label = self._label_of.get(name, name)
+            if add is None or scores[name] < add:
+                break
+            if name not in there and label == name and label not in taken and self.visible(name, statistics):
+                why = Reason(ReasonKind.BATCH_SCORE, f"the batch refiner gives {scores[name]:.3f}", scores[name], add)
+                found.append(TagDecision(name, scores[name], Decision.ADD, (why,)))
+        return found
+
+    def candidates(self, photo: Photo, neighbours: Neighbours, options: RefineOptions) -> list[str]:
+        """Return the tags that are weighed: the owner's, the labels, those of the neighbours, those asked for."""
+        votes: dict[str, float] = {}
+        for weight, tags in zip(neighbours.weights.tolist(), neighbours.tags, strict=True):
+            for tag in tags:
+                votes[tag] = votes.get(tag, 0.0) + weight
+        most = sorted((tag for tag, weight in votes.items() if weight > 1.0), key=lambda tag: (-votes[tag], tag))
+        parents = [parent for above in options.parents.values() for parent in above]
+        return list(
+            dict.fromkeys((*photo.user_tags, *photo.label_scores, *options.include, *parents, *most[:_CANDIDATES]))
+        )
+
+    def scores(self, found: Evidence) -> NDArray[np.float64]:
+        """Return the probability that each tag is right, float64 [m]."""
+        labels = [self._label_of.get(name, "") for name in found.names]
+        logits = np.where(found.place > 0, self._given.logits(found, labels), self._missing.logits(found, labels))
+        scores: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        return scores
+
+    def visible(self, tag: str, statistics: TagStatistics) -> bool:
+        """Whether a tag can be judged by looking: the word of a thing, that photos with it show to be one."""
+        return tag in self._label_of or (
+            tag in self._concepts and statistics.visualness(tag) >= self._manifest.visible_from
+        )
+
+    def _judge(
+        self,
+        name: str,
+        score: float,
+        photo: Photo,
+        statistics: TagStatistics,
+        thresholds: Thresholds,
+        why: words.Words,
+    ) -> TagDecision:
+        if name in photo.confirmed or name in photo.rejected:
+            confirmed = name in photo.confirmed
+            said = Reason(ReasonKind.REVIEW, f"a person has said that it is {'right' if confirmed else 'wrong'}", 1.0)
+            decision = Decision.KEEP if confirmed else Decision.REMOVE
+            return TagDecision(name, 1.0 if confirmed else 0.0, decision, (said, *why.reasons(name)))
+        if not self.visible(name, statistics):
+            return TagDecision(name, None, Decision.UNSURE, (self._not_visible(name, statistics),))
+        if thresholds.remove is not None and score <= thresholds.remove:
+            decision = Decision.REMOVE
+        elif score >= self._keep(name, photo):
+            decision = Decision.KEEP
+        else:
+            decision = Decision.UNSURE
+        return TagDecision(name, score, decision, why.reasons(name))
+
+    def _keep(self, name: str, photo: Photo) -> float:
+        labelled = self._label_of.get(name) in photo.label_scores
+        return self._manifest.keep_with_label if labelled else self._manifest.keep_without_label
+
+    def _additions(
+        self,
+        photo: Photo,
+        scores: Mapping[str, float],
+        statistics: TagStatistics,
+        thresholds: Thresholds,
+        options: RefineOptions,
+        why: words.Words,
+    ) -> list[TagDecision]:
+        least = thresholds.add if options.min_score is None else options.min_score
+        there = frozenset(photo.user_tags)
+        taken = {self._label_of[tag] for tag in there if tag in self._label_of}
+        added: list[TagDecision] = []
+        for name in sorted(scores, key=lambda name: (-scores[name], name)):
+            if name in there or name in photo.rejected or name in options.exclude:
+                continue
+            asked = name in options.include
+            enough = least is not None and scores[name] >= least and self.visible(name, statistics)
+            label = self._label_of.get(name, name)
+            missing = enough and label == name and label not in taken  # one word for one thing: no `cloud` by `clouds`
+            if asked or missing:
+                decision = Decision.ADD if enough else Decision.UNSURE
+                added.append(TagDecision(name, scores[name], decision, why.reasons(name)))
+        added += self._implied(photo, added, options)
+        return added[: options.max_tags] if options.max_tags else added
+
+    def _implied(self, photo: Photo, added: Sequence[TagDecision], options: RefineOptions) -> list[TagDecision]:
+        """Return the parents, by rule, of what a person confirmed: what is a dog is an animal."""
+        named = {*photo.user_tags, *(decision.name for decision in added)}
+        implied: dict[str, TagDecision] = {}
+        newest = sorted(photo.confirmed)
+        while newest:
+            above = [(parent, tag) for tag in newest for parent in options.parents.get(tag, ())]
+            newest = []
+            for parent, tag in above:
+                if parent in named or parent in photo.rejected or parent in options.exclude:
+                    continue
+                named.add(parent)
+                newest.append(parent)
+                rule = Reason(ReasonKind.RULE, f"it holds wherever “{tag}” does, by rule", 1.0, tags=(tag,))
+                implied[parent] = TagDecision(parent, 1.0, Decision.ADD, (rule,))
+        return list(implied.values())
+
+    def _not_visible(self, name: str, statistics: TagStatistics) -> Reason:
+        visualness = statistics.visualness(name)
+        least = self._manifest.visible_from
+        if math.isnan(visualness):
+            text = f"{statistics.count(name)} photos of the library have it: too few to say how it looks"
+            return Reason(ReasonKind.NOT_VISIBLE, text, 0.0, least)
+        if name not in self._concepts:
+            text = "it is not the word of a thing that can be seen, as far as is known; names, places and years are not"
+        else:
+            text = f"photos with it look too different to tell ({visualness:.2f}, {least:.2f} would do)"
+        return Reason(ReasonKind.NOT_VISIBLE, text, visualness, least)
+
+    def _thresholds(self, options: RefineOptions) -> Thresholds:
+        wanted = options.target_precision
+        if wanted is None:
+            return self._manifest.thresholds[self._manifest.default_precision]
+        for precision, thresholds in self._manifest.thresholds.items():
+            if abs(float(precision) - wanted) < _SAME_PRECISION:
+                return thresholds
+        there = ", ".join(self.precisions)
+        text = f"the refiner of {self._manifest.model} has no thresholds for {wanted:g}; it has them for: {there}"
+        raise ArgumentInvalid(text, field="options.target_precision")
+
+
+class _Weights:
+    def __init__(self, weights: Weights) -> None:
+        self._with_label = np.array([weights.with_label[name] for name in FEATURES])
+        self._without_label = np.array([weights.without_label[name] for name in FEATURES])
+        self._offsets = weights.label_offsets
+
+    def logits(self, found: Evidence, labels: Sequence[str]) -> NDArray[np.float64]:
+        features = found.features()
+        offsets = np.array([self._offsets.get(label, 0.0) for label in labels])
+        logits: NDArray[np.float64] = np.where(
+            np.isfinite(found.network), features @ self._with_label + offsets, features @ self._without_label
+        )
+        return logits

@@ -1,0 +1,36 @@
+"""What the photo index takes and gives, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A photo as the index has it.
+
+    `number` and `id` are the photo's, `owner_id` is its account's. `tags` are those that people gave and nobody
+    rejected, in the order in which they were typed. `vector`: float32 [D], of length 1, rounded to 1/32767.
+    """
+
+    number: int
+    id: str
+    owner_id: str
+    shared: bool
+    author: str
+    tags: tuple[str, ...]
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Photos, the nearest first: numbers int64 [k], similarities float32 [k] (cosines, descending), and k of each."""
+
+    numbers: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+    ids: tuple[str, ...]
+    authors: tuple[str, ...]
+    tags: tuple[tuple[str, ...], ...]

@@ -1,0 +1,301 @@
+"""`tagwright-train refiner`: fits what the server's refiner weighs, and writes it with its starter library.
+
+Tags that no label means have no expert to say whether they are right. Their weights are fitted on what owners typed,
+taken as right, and on tags of other photos that are put among them, which are wrong.
+
+The network learnt from the train part, so what it says of those photos is too good; the weights of the evidence and the
+thresholds are fitted on the calibration part, with the train part as the library that votes. The test part is left
+alone: the figures of docs/refinement.md are measured on it. The starter library holds the photos of both other parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+
+from tagwright_server.inference.bundle import Bundle, load_bundle
+from tagwright_server.refinement import artefact, label_words, starter
+from tagwright_server.refinement.artefact import Manifest, Thresholds, Weights
+from tagwright_server.refinement.evidence import FEATURES, Evidence, gather
+from tagwright_server.refinement.label_words import LabelWords
+from tagwright_server.refinement.records import Photo
+from tagwright_server.refinement.starter import StarterLibrary
+from tagwright_server.refinement.statistics import MIN_PHOTOS
+from tagwright_training.calibration import TARGET_PRECISIONS, fit_thresholds
+from tagwright_training.dataset import write_atomically
+from tagwright_training.mirflickr import Advance
+from tagwright_training.prepare import progress, read_or_exit, stop
+from tagwright_training.refinement.concepts import FOLDER, read_concepts
+from tagwright_training.refinement.corpus import TAGS_OF_LABEL, Corpus
+from tagwright_training.refinement.features import TaggerLook, tagger_look
+
+NEIGHBOURS = 200
+KEPT = 0.85  # of the right tags, that no person has to look at
+SWAPPED = 0.15  # of given tags, as of those that an expert judged
+VISIBLE_FROM = 0.6  # of visualness; above it are sky, flower and macro, below it london, art, nikon and 2008
+DEFAULT_PRECISION = "0.9"
+_RIDGE_WORDS = 20.0
+_RIDGE_GIVEN, _RIDGE_MISSING = 10.0, 3.0  # on the standardised weights; few tags are given
+_NETWORK = FEATURES.index("network")
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Tags of photos, with what speaks for them: float64 [m, FEATURES], and whether they are right, bool [m]."""
+
+    features: Numbers
+    right: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    """Which label says whether each is right; -1: none does."""
+
+    def scores(self, weights: Weights, names: Sequence[str]) -> Numbers:
+        """Probabilities that the tags are right, `[m]`."""
+        with_label, without = (
+            np.array([row[name] for name in FEATURES]) for row in (weights.with_label, weights.without_label)
+        )
+        offsets = np.array([*(weights.label_offsets[name] for name in names), 0.0])[self.labels]
+        logits = np.where(self.labels >= 0, self.features @ with_label + offsets, self.features @ without)
+        scores: Numbers = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        return scores
+
+
+def command(
+    data: Annotated[Path, typer.Argument(help="Folder of MIRFlickr-25k, as published or with zips and tables.")],
+    model: Annotated[Path, typer.Option(help="The model's version folder.")] = Path("model_repository/tagger/1"),
+    out: Annotated[Path | None, typer.Option(help="Where to write it [default: `refiner` in the model's].")] = None,
+    wordnet: Annotated[Path, typer.Option(help="Folder of WordNet 3.0.")] = FOLDER,
+    cache: Annotated[Path, typer.Option(help="Where what networks make of photos is kept.")] = Path("runs/features"),
+    seed: Annotated[int, typer.Option(help="Seed of the split into train, calibrate and test.")] = 1,
+) -> None:
+    """Fit the refiner of a model on the photos of DATA, and write it beside the model."""
+    console = Console(stderr=True)
+    try:
+        concepts = read_concepts(wordnet)
+    except FileNotFoundError as err:
+        raise stop(console, f"{err.filename}: no WordNet there (on Debian: apt install wordnet-base)") from err
+    bundle = load_bundle(model)
+    dataset = read_or_exit(console, data, seed=seed)
+    corpus = Corpus.of(dataset)
+    with progress(console, "Looking at photos") as advance:
+        look = tagger_look(bundle, dataset, corpus.photos, cache, advance)
+    arrays = library_arrays(corpus, look, corpus.part("train", "calibrate")) | word_arrays(bundle, corpus)
+    words = label_words.from_arrays(arrays, tags_of_labels([label.name for label in bundle.labels]))
+    weigh = Weighing(bundle, corpus, look, corpus.part("train"), concepts, words)
+    with progress(console, "Weighing evidence") as advance:
+        given, missing, swapped = weigh.examples(corpus.part("calibrate"), advance)
+    folder = out or model / artefact.FOLDER
+    content = artefact.pack(arrays, concepts)
+    manifest = fit(bundle, given, missing, swapped, content)
+    write_atomically(folder / artefact.ARRAYS_FILE, content)
+    write_atomically(folder / artefact.MANIFEST_FILE, (manifest.model_dump_json(indent=1) + "\n").encode())
+    console.print(
+        f"Wrote {escape(str(folder))}: {len(content) / 1e6:.1f} MB, fitted on {len(given.right):,} given tags, "
+        f"{len(missing.right):,} missing ones and {len(swapped.right):,} without a label"
+    )
+
+
+def library_arrays(corpus: Corpus, look: TaggerLook, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+    """Return the starter library of some photos."""
+    return dict(starter.to_arrays(look.embedding[rows], [corpus.tags.typed(row) for row in rows.tolist()]))
+
+
+def library_of(corpus: Corpus, look: TaggerLook, rows: NDArray[np.int64]) -> StarterLibrary:
+    """Return photos as a library that votes, as the server reads it."""
+    return starter.from_arrays(library_arrays(corpus, look, rows))
+
+
+class Weighing:
+    """Photos whose tags are weighed, and the library that votes on them."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        corpus: Corpus,
+        look: TaggerLook,
+        library: NDArray[np.int64],
+        concepts: frozenset[str],
+        words: LabelWords,
+    ) -> None:
+        self._corpus = corpus
+        self._look = look
+        self._library = library_of(corpus, look, library)
+        self._statistics = self._library.statistics()
+        self._names = [label.name for label in bundle.labels]
+        self._words = words
+        self._label_of = words.label_of
+        self._concepts = concepts
+        self._column = {name: at for at, name in enumerate(corpus.label_names)}
+
+    def examples(
+        self, rows: NDArray[np.int64], advance: Advance = lambda done, total: None, *, seed: int = 1
+    ) -> tuple[Examples, Examples, Examples]:
+        """Return given tags that mean a label, labels that are missing, and visible tags without a label.
+
+        Among the last are tags of other photos, which are wrong; what the owner gave counts as right.
+        """
+        rng = np.random.default_rng(seed)
+        given, missing, swapped = [], [], []
+        pool = [tag for row in rows.tolist() for tag in self._corpus.tags.typed(row) if self._open(tag)]
+        for done, row in enumerate(rows.tolist(), start=1):
+            tags = self._corpus.tags.typed(row)
+            mine = [tag for tag in tags if tag in self._label_of]
+            said = {self._label_of[tag] for tag in mine}
+            others = [name for name in self._names if name not in said]
+            found = self._gather(row, tags, [*mine, *others])
+            right = np.array([self._holds(row, tag) for tag in (*mine, *others)], np.bool_)
+            labels = np.array([self._names.index(self._label_of[tag]) for tag in (*mine, *others)])
+            here = found.place > 0
+            given.append(Examples(found.features()[here], right[here], labels[here]))
+            missing.append(Examples(found.features()[~here], right[~here], labels[~here]))
+            strangers = [str(tag) for tag in rng.choice(pool, rng.binomial(3, SWAPPED)) if tag not in tags]
+            seen = dict.fromkeys([*(tag for tag in tags if self._open(tag)), *strangers])
+            found = self._gather(row, (*tags, *strangers), list(seen))
+            right = np.array([tag in tags for tag in seen], np.bool_)
+            swapped.append(Examples(found.features(), right, np.full(len(right), -1)))
+            advance(done, len(rows))
+        return _together(given), _together(missing), _together(swapped)
+
+    def _gather(self, row: int, tags: Sequence[str], names: Sequence[str]) -> Evidence:
+        scores = dict(zip(self._names, self._look.scores[row].tolist(), strict=True))
+        photo = Photo(self._look.embedding[row], scores, tuple(tags))
+        neighbours = self._library.neighbours(photo.embedding, NEIGHBOURS)
+        return gather(photo, neighbours, self._statistics, names, self._words)
+
+    def _holds(self, row: int, tag: str) -> bool:
+        return bool(self._corpus.labels[row, self._column[self._label_of[tag]]])
+
+    def _open(self, tag: str) -> bool:
+        return tag not in self._label_of and tag in self._concepts and self._statistics.visualness(tag) >= VISIBLE_FROM
+
+
+def word_arrays(bundle: Bundle, corpus: Corpus) -> dict[str, NDArray[np.generic]]:
+    """Return what tags tell of the model's labels, by the photos that it was trained on."""
+    tags = corpus.tags.take(corpus.part("train"))
+    often = np.flatnonzero(tags.counts() >= MIN_PHOTOS).tolist()
+    names = [tags.names[column] for column in often]
+    labels = [label.name for label in bundle.labels]
+    truth = corpus.labels[corpus.part("train")][:, [corpus.label_names.index(label) for label in labels]]
+    weights, offsets = fit_words(tags.only(names).rows(0, tags.shape[0]), truth.astype(np.float32), ridge=_RIDGE_WORDS)
+    return dict(label_words.to_arrays(names, labels, weights, offsets))
+
+
+def tags_of_labels(labels: Sequence[str]) -> dict[str, list[str]]:
+    """Return the tags that mean each label."""
+    return {label: sorted({label, *TAGS_OF_LABEL.get(label, ())}) for label in labels}
+
+
+def fit(bundle: Bundle, given: Examples, missing: Examples, swapped: Examples, arrays: bytes) -> Manifest:
+    """Fit weights and thresholds, and describe them with the arrays they go with."""
+    names = [label.name for label in bundle.labels]
+    for_given = Weights(
+        with_label=_named(_fit_with_label(given, names, _RIDGE_GIVEN)[0]),
+        without_label=_named(fit_logistic(swapped.features, swapped.right, ridge=_RIDGE_GIVEN)),
+        label_offsets=_fit_with_label(given, names, _RIDGE_GIVEN)[1],
+    )
+    unaided = missing.features.copy()
+    unaided[:, _NETWORK] = 0.0
+    for_missing = Weights(
+        with_label=_named(_fit_with_label(missing, names, _RIDGE_MISSING)[0]),
+        without_label=_named(fit_logistic(unaided, missing.right, ridge=_RIDGE_MISSING)),
+        label_offsets=_fit_with_label(missing, names, _RIDGE_MISSING)[1],
+    )
+    additions = fit_thresholds(missing.right.astype(np.float32), missing.scores(for_missing, names))["thresholds"]
+    scores = given.scores(for_given, names)
+    others = swapped.scores(for_given, names)
+    return Manifest(
+        model=f"{bundle.name}@{bundle.version}",
+        model_digest_sha256=bundle.digest,
+        digest_sha256=hashlib.sha256(arrays).hexdigest(),
+        created=datetime.now(timezone.utc),
+        embedding_size=bundle.embedding_size,
+        neighbours=NEIGHBOURS,
+        given=for_given,
+        missing=for_missing,
+        tags_of_label=tags_of_labels(names),
+        keep_with_label=round(float(np.quantile(scores[given.right], 1 - KEPT)), 4),
+        keep_without_label=round(float(np.quantile(others[swapped.right], 1 - KEPT)), 4),
+        thresholds={
+            str(precision): Thresholds(remove=removal_threshold(scores, precision), add=additions[str(precision)])
+            for precision in TARGET_PRECISIONS
+        },
+        default_precision=DEFAULT_PRECISION,
+        visible_from=VISIBLE_FROM,
+        metrics={"given": float(len(given.right)), "missing": float(len(missing.right))},
+    )
+
+
+def removal_threshold(scores: Numbers, precision: float) -> float | None:
+    """The greatest score such that of the tags that score no more, the share that is wrong reaches `precision`.
+
+    The share is the mean of 1 - score: few tags are wrong, and what is counted among a few dozen would ride on luck,
+    while the scores are calibrated on all of them.
+    """
+    ranked = np.sort(scores)
+    expected = np.cumsum(1 - ranked) / np.arange(1, len(ranked) + 1)
+    reached = np.flatnonzero(expected >= precision)
+    return round(float(ranked[reached[-1]]), 4) if len(reached) else None
+
+
+def _fit_with_label(examples: Examples, names: Sequence[str], ridge: float) -> tuple[Numbers, dict[str, float]]:
+    both = np.concatenate([examples.features, np.eye(len(names))[examples.labels]], axis=1)
+    weights = fit_logistic(both, examples.right, ridge=ridge)
+    offsets = weights[len(FEATURES) :]
+    return weights[: len(FEATURES)], {name: round(float(at), 4) for name, at in zip(names, offsets, strict=True)}
+
+
+def fit_words(
+    tags: NDArray[np.float32], labels: NDArray[np.float32], *, ridge: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weights [tags, labels] and offsets [labels] from photos x tags and photos x labels, both 0 or 1."""
+    bag = tags / np.sqrt(1 + tags.sum(axis=1, keepdims=True))
+    mean, rate = bag.mean(axis=0), labels.mean(axis=0)
+    centred = bag - mean
+    gram = centred.T @ centred + ridge * np.eye(bag.shape[1], dtype=np.float32)
+    weights = np.linalg.solve(gram, centred.T @ (labels - rate))
+    return weights, -(mean @ weights)
+
+
+def fit_logistic(features: Numbers, truth: NDArray[np.bool_], *, ridge: float) -> Numbers:
+    """Weights [F] of a logistic regression whose first feature is always 1, by Newton's method.
+
+    `ridge` holds back the weights of the others, each scaled to a deviation of 1, as in 1/2 ridge |w|^2.
+    """
+    scale = features.std(axis=0)
+    scale[scale < 1e-9] = 1.0
+    x = features / scale
+    penalty = np.full(x.shape[1], ridge)
+    penalty[0] = 1e-6
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty)
+        move = np.linalg.solve(hessian, x.T @ (p - truth) + penalty * weights)
+        weights -= move
+        if np.abs(move).max() < 1e-8:
+            break
+    scaled: Numbers = weights / scale
+    return scaled
+
+
+def _together(parts: Sequence[Examples]) -> Examples:
+    return Examples(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
+
+
+def _named(weights: Numbers) -> dict[str, float]:
+    return {name: round(float(weight), 4) for name, weight in zip(FEATURES, weights, strict=True)}
