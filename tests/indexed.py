@@ -77,7 +77,8 @@ def expected(
         if not seen or image.content.sha256 not in embeddings or (among is not None and image.number not in among):
             continue
         stored = np.frombuffer(embeddings[image.content.sha256], "<f2").astype(np.float64)
-        similarity = float(stored @ vector / np.linalg.norm(stored) / np.linalg.norm(vector))
+        stored = (stored / np.linalg.norm(stored)).astype(np.float16).astype(np.float64)  # as the index rounds it
+        similarity = float(stored @ vector / np.linalg.norm(vector))
         rows.append((image.number, similarity, image.id, image.author, people_gave(tags.get(image.number, ()))))
     return Expected(sorted(rows, key=lambda row: (-row[1], row[0]))[:limit])
 

@@ -19,7 +19,7 @@ from stores import NOW, OnPostgres, OnSqlite, added
 from tagwright_server.domain.keeping import packed
 from tagwright_server.errors import NotFound
 from tagwright_server.store.image_records import ImageFilter
-from tagwright_server.store.photo_index import Entry, PhotoIndex, cells, wrong_indexes
+from tagwright_server.store.photo_index import Entry, PhotoIndex, vectors, wrong_indexes
 from tagwright_server.store.store import Store
 
 NAMES = ["sea", "sun", "dog", "cat"]
@@ -156,8 +156,8 @@ class RandomContract:
     def test_it_finds_what_is_there(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int
     ) -> None:
-        monkeypatch.setattr(cells, "CELL", 4)  # so that cells split and come to be empty
-        monkeypatch.setattr(cells, "_SLAB_CELLS", 2)
+        monkeypatch.setattr(vectors, "EXACT", 4)  # so that there are lists, new ones too, and some come to be empty
+        monkeypatch.setattr(vectors, "LOOKED_AT", 10**6)  # and all of them are looked at
         worlds = iter(range(10**6))
 
         @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tagwright_server.store.changes import Mark, MarkTooOld
 from tagwright_server.store.photo_index import snapshot
-from tagwright_server.store.photo_index.library import Library, unscaled
+from tagwright_server.store.photo_index.library import Library
 from tagwright_server.store.photo_index.reading import Reading, State
 from tagwright_server.store.photo_index.records import Entry, Found
 from tagwright_server.store.photo_index.sharing import SharedLock
@@ -85,6 +85,7 @@ class PhotoIndex:
                     some = numbers[start : start + _AT_A_TIME]
                     self._apply(some, self._reading.photos(some))
                 self._mark = mark
+            self._regroup()
             self._ended = run
 
     def count(self, *, visible_to: str | None) -> int:
@@ -106,9 +107,9 @@ class PhotoIndex:
 
     def entries(self) -> Iterator[tuple[NDArray[np.float32], list[tuple[str, ...]]]]:
         """Return all photos, some at a time: vectors float32 [n, D] and tags; let nothing change meanwhile."""
-        for slots in self._library.cells.slots():
-            listed = slots.tolist()
-            yield unscaled(self._library.cells.vectors(slots)), [self._library.photos.tags_of(slot) for slot in listed]
+        for slots, vectors in self._library.vectors.lists():
+            if len(slots):
+                yield vectors.astype(np.float32), [self._library.photos.tags_of(slot) for slot in slots.tolist()]
 
     def save(self) -> None:
         """Write the file that the next start begins with, where anything is new. Raises OSError."""
@@ -158,12 +159,20 @@ class PhotoIndex:
                     self._library.add(states)
             else:
                 self._apply(numbers, states)
+            self._regroup()
             if (done + len(states)) // _SAID_EVERY > done // _SAID_EVERY:
                 _log.info("the index of %s: %s of %s photos", self._model_version, f"{done:,}", f"{total:,}")
             done += len(states)
         here = photos.numbers(photos.all())
         self._apply(np.setdiff1d(here, np.concatenate(seen)).tolist(), [])
         return mark
+
+    def _regroup(self) -> None:
+        """Give the vectors new lists once they have outgrown theirs: some seconds, seldom; who searches goes on."""
+        if self._library.vectors.outgrown:
+            regrouped = self._library.vectors.regrouped()  # nobody but who catches up changes any
+            with self._lock.writing():
+                self._library.vectors = regrouped
 
     def _apply(self, numbers: Sequence[int], states: Sequence[State]) -> None:
         """Have those photos as the database has them; the ones without a state are gone."""

@@ -58,7 +58,11 @@ class Photos:
 
     def all(self) -> NDArray[np.int32]:
         """Return all slots that hold a photo."""
-        return np.flatnonzero(self._numbers[: self.slots_end]).astype(np.int32)
+        return np.flatnonzero(self.held(slice(0, self.slots_end))).astype(np.int32)
+
+    def held(self, slots: slice) -> NDArray[np.bool_]:
+        """Return for each slot whether it holds a photo."""
+        return self._numbers[slots] != 0
 
     def put(self, state: State) -> int:
         """Put a photo that is not here, and return its slot."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from tagwright_server.store.tag_codes import CONFIRMED, REJECTED, SOURCES
 
 _log = logging.getLogger(__name__)
 
-SCALE = 32767  # of a vector's numbers: float16 itself is coarser, and int16 takes a quarter of its time to compute with
 _SHORTEST = 1e-12  # a vector of zeros stays one
 _NEXT = "SELECT MAX(number) FROM (SELECT number FROM image WHERE number > ? ORDER BY number LIMIT ?) AS following"
 _COUNT = """
@@ -35,7 +35,7 @@ WHERE image_tag.state <> {REJECTED} AND
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """A photo of the database; `vector` is int16 [D], SCALE times one of length 1."""
+    """A photo of the database; `vector` is float16 [D], of length 1."""
 
     number: int
     id: str
@@ -43,7 +43,7 @@ class State:
     shared: bool
     author: str
     tags: tuple[str, ...]
-    vector: NDArray[np.int16]
+    vector: NDArray[np.float16]
 
 
 class Reading:
@@ -106,7 +106,7 @@ class Reading:
             _log.warning("embeddings of %s that do not have %d numbers are left out", self._model_version, self._size)
             rows = [row for row, fits in zip(rows, usable, strict=True) if fits]
             vectors = [vector for vector, fits in zip(vectors, usable, strict=True) if fits]
-        scaled = scale(np.frombuffer(b"".join(vectors), "<f2").reshape(len(rows), self._size).astype(np.float32))
+        units = unit(np.frombuffer(b"".join(vectors), "<f2").reshape(len(rows), self._size))
         return [
             State(
                 number=number,
@@ -117,13 +117,12 @@ class Reading:
                 tags=tuple(name for _, _, name in sorted(names.get(number, ()))),
                 vector=vector,
             )
-            for (number, id, owner, visibility, author, _), vector in zip(rows, scaled, strict=True)
+            for (number, id, owner, visibility, author, _), vector in zip(rows, units, strict=True)
         ]
 
 
-def scale(vectors: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Return vectors [n, D] as int16, SCALE times those of length 1; what is no number counts as 0."""
-    finite = np.nan_to_num(vectors, nan=0.0, posinf=0.0, neginf=0.0)
+def unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float16]:
+    """Return vectors [n, D] as float16 of length 1; what is no number counts as 0."""
+    finite = np.nan_to_num(vectors.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     lengths = np.linalg.norm(finite, axis=1, keepdims=True)
-    scaled: NDArray[np.int16] = np.rint(finite / np.maximum(lengths, _SHORTEST) * SCALE).astype(np.int16)
-    return scaled
+    return (finite / np.maximum(lengths, _SHORTEST)).astype(np.float16)

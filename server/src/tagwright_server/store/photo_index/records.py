@@ -13,7 +13,7 @@ class Entry:
     """A photo as the index has it.
 
     `number` and `id` are the photo's, `owner_id` is its account's. `tags` are those that people gave and nobody
-    rejected, in the order in which they were typed. `vector`: float32 [D], of length 1, rounded to 1/32767.
+    rejected, in the order in which they were typed. `vector`: float32 [D], of length 1, rounded to float16.
     """
 
     number: int

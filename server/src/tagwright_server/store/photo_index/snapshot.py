@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tagwright_server.store.changes import Mark
 from tagwright_server.store.photo_index.library import Library
+from tagwright_server.store.photo_index.vectors import Vectors
 
 SUFFIX = ".photos"
 _MAGIC = b"Tagwright photo index 1\n"
@@ -35,9 +36,9 @@ _TYPES: dict[str, np.dtype[Any]] = {
     "tags": np.dtype("<i4"),
     "tag_counts": np.dtype("<i4"),
     "odd_ids": np.dtype("<i4"),
-    "cells": np.dtype("<i4"),
+    "lists": np.dtype("<i4"),
     "centres": np.dtype("<f4"),
-    "vectors": np.dtype("<i2"),
+    "vectors": np.dtype("<f2"),
 }
 
 
@@ -48,12 +49,12 @@ def file_of(folder: Path, model_version: str) -> Path:
 
 def save(file: Path, library: Library, model_version: str, mark: Mark) -> None:
     """Write a library as it was at a mark; not where another process is just writing the same. Raises OSError."""
-    slots = [np.zeros(0, np.int32), *library.cells.slots()]
+    slots = [some for some, _ in library.vectors.lists()]
     arrays, texts = library.photos.packed(np.concatenate(slots))
-    arrays["cells"] = np.array([len(some) for some in slots[1:]], np.int32)
-    arrays["centres"] = library.cells.centres()
+    arrays["lists"] = np.array([len(some) for some in slots], np.int32)
+    arrays["centres"] = library.vectors.centres
     shapes = {name: list(array.shape) for name, array in arrays.items()}
-    shapes["vectors"] = [library.photos.size, library.size]  # the last: they are written cell by cell
+    shapes["vectors"] = [library.photos.size, library.size]  # the last: they are written list by list
     header = json.dumps(
         {"model": model_version, "size": library.size, "mark": mark.to_text(), "texts": texts, "arrays": shapes}
     ).encode()
@@ -62,8 +63,8 @@ def save(file: Path, library: Library, model_version: str, mark: Mark) -> None:
         yield _MAGIC + len(header).to_bytes(_LENGTH_BYTES, "little") + header
         for name, array in arrays.items():
             yield _bytes(array, _TYPES[name])
-        for some in slots[1:]:
-            yield _bytes(library.cells.vectors(some), _TYPES["vectors"])
+        for _, vectors in library.vectors.lists():
+            yield _bytes(vectors, _TYPES["vectors"])
 
     _write(file, parts())
 
@@ -74,14 +75,16 @@ def load(file: Path, model_version: str, size: int) -> tuple[Library, Mark]:
     if header["model"] != model_version or header["size"] != size:
         raise ValueError("it is another model's")
     library = Library(size)
-    cells, centres, vectors = arrays.pop("cells"), arrays.pop("centres"), arrays.pop("vectors")
+    lists, centres, vectors = arrays.pop("lists"), arrays.pop("centres"), arrays.pop("vectors")
     library.photos.fill(arrays, header["texts"])
-    ends = np.cumsum(cells)
-    if vectors.shape != (library.photos.size, size) or (int(ends[-1]) if len(ends) else 0) != len(vectors):
+    ends = np.cumsum(lists).tolist()
+    if vectors.shape != (library.photos.size, size) or centres.shape != (len(lists), size) or ends[-1] != len(vectors):
         raise ValueError("its vectors do not fit together")
-    for end, count, centre in zip(ends.tolist(), cells.tolist(), centres, strict=True):
-        slots = np.arange(end - count, end, dtype=np.int32)
-        library.cells.fill(slots, vectors[end - count : end], centre)
+    slots = np.arange(len(vectors), dtype=np.int32)
+    library.vectors = Vectors.of_lists(
+        centres,
+        ((slots[end - count : end], vectors[end - count : end]) for end, count in zip(ends, lists.tolist(), strict=True)),
+    )
     return library, Mark.from_text(header["mark"])
 
 

@@ -114,8 +114,7 @@ def _agrees(library: Library, number: int, state: State | None) -> bool:
     slot = library.photos.slot(number)
     if slot is None or state is None:
         return slot is None and state is None
-    vector = library.cells.vectors(np.array([slot], np.int32))[0]
-    return same(library.entry(slot), state) and bool(np.array_equal(vector, state.vector))
+    return same(library.entry(slot), state) and bool(np.array_equal(library.vector(slot), state.vector))
 
 
 def _by_number(states: list[State]) -> dict[int, State]:
