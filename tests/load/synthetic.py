@@ -82,7 +82,7 @@ def queries(seed: Seed, count: int) -> Iterator[tuple[NDArray[np.float32], Seque
     """Return photos to ask about: embeddings and tags like those of the library, and not of it."""
     rng = np.random.default_rng(2)
     for row in rng.integers(len(seed.tags), size=count):
-        yield _moved(seed.vectors[row : row + 1], rng)[0], seed.tags[row]
+        yield moved(seed.vectors[row : row + 1], rng)[0], seed.tags[row]
 
 
 Rows = dict[str, list[tuple[object, ...]]]
@@ -96,7 +96,7 @@ def _blocks(
     for start in range(0, photos, _BLOCK):
         numbers = range(start + 1, min(start + _BLOCK, photos) + 1)
         sources = rng.integers(len(seed.tags), size=len(numbers))
-        vectors = _moved(seed.vectors[sources], rng).astype("<f2")
+        vectors = moved(seed.vectors[sources], rng).astype("<f2")
         hashes = rng.integers(0, 2**16, size=(len(numbers), 4)).tolist()
         rows: Rows = {_CONTENT: [], _EMBEDDING: [], _IMAGE: [], _TAG: []}
         for number, source, vector, bands in zip(numbers, sources, vectors, hashes, strict=True):
@@ -113,7 +113,8 @@ def _blocks(
         yield numbers[-1], rows
 
 
-def _moved(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def moved(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return vectors [n, D] of length 1, moved a little."""
     noise = rng.standard_normal(vectors.shape, np.float32)
     moved = vectors + _NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     normalised: NDArray[np.float32] = moved / np.linalg.norm(moved, axis=1, keepdims=True)

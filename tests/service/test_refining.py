@@ -152,6 +152,21 @@ def test_an_alias_is_judged_as_the_tag_that_it_means(ann: Person) -> None:
     assert said(refine(ann, "lassie", "collie", image=unique(DOG))) == {"collie": KEEP}
 
 
+def test_the_starter_library_and_the_labels_go_by_the_names_that_tags_have_here(with_refiner: Path) -> None:
+    with running(with_refiner, backend=LookingEye(), decoder=FakeDecoder()) as serving:
+        ann, admin = person(serving), administrator(serving)
+        admin.SetTagRules(pb.SetTagRulesRequest(name="seaside", aliases=["beach"]))
+        admin.SetTagRules(pb.SetTagRulesRequest(name="heavens", aliases=["sky"]))
+        await_true(lambda: "seaside" in said(refine(ann, image=unique(SKY))))
+        assert said(refine(ann, image=unique(SKY))) == {"seaside": ADD}
+        answer = refine(ann, "seaside", "sky", image=unique(SKY))
+        assert said(answer) == {"seaside": KEEP, "heavens": KEEP}
+        assert evidence(answer, "heavens", tag_pb2.EVIDENCE_KIND_MODEL_SCORE).value == pytest.approx(0.9, abs=1e-3)
+        assert "20 of the 20" in evidence(answer, "seaside", tag_pb2.EVIDENCE_KIND_NEIGHBOURS).text
+        admin.SetTagRules(pb.SetTagRulesRequest(name="seaside"))
+        await_true(lambda: "beach" in said(refine(ann, image=unique(SKY))))
+
+
 def test_a_parent_by_rule_comes_with_what_a_person_confirmed(ann: Person) -> None:
     administrator(ann.server).SetTagRules(pb.SetTagRulesRequest(name="rock", parents=["stone"]))
     image_id = ann.store(unique(SKY), "rock").image_id

@@ -147,6 +147,25 @@ def test_a_parent_by_rule_comes_with_what_a_person_confirmed() -> None:
     assert "dog" not in decided(photo("collie"), options)
 
 
+def test_a_parent_by_rule_is_at_least_as_likely_as_its_child() -> None:
+    options = RefineOptions(parents={"dog": ("animal",), "animal": ("being",)})
+    found = decided(photo(dog=0.97), options)
+    for parent, child in (("animal", "dog"), ("being", "animal")):
+        assert found[parent].decision is Decision.ADD
+        assert found[parent].score == found["dog"].score
+        assert (found[parent].reasons[0].kind, found[parent].reasons[0].tags) == (ReasonKind.RULE, (child,))
+    assert decided(photo("animal", dog=0.97), options)["animal"].decision is Decision.KEEP
+    assert "animal" not in decided(photo(dog=0.5), options)
+    assert "animal" not in decided(replace(photo(dog=0.97), rejected=frozenset({"animal"})), options)
+    assert "animal" not in decided(photo(dog=0.97), replace(options, exclude=frozenset({"animal"})))
+
+
+def test_nothing_follows_from_what_cannot_be_seen() -> None:
+    found = decided(photo("nikon"), RefineOptions(parents={"nikon": ("camera",)}, include=("camera",)))
+    assert found["camera"].decision is Decision.UNSURE
+    assert ReasonKind.RULE not in {reason.kind for reason in found["camera"].reasons}
+
+
 def test_options_narrow_what_is_added_and_name_what_is_judged() -> None:
     assert "beach" not in decided(photo(), RefineOptions(exclude=frozenset({"beach"})))
     assert len(decided(photo(dog=0.99), RefineOptions(max_tags=1))) == 1

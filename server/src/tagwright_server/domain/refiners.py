@@ -26,7 +26,8 @@ def open_refineries(models: Models, store: Store, index_folder: Path) -> dict[st
         if folder.is_dir():
             name = full_name(model)
             read = artefact.load(folder, model=name, model_digest=model.digest, embedding_size=model.embedding_size)
-            found[name] = Refinery(read, partial(PhotoIndex, store, name, model.embedding_size, index_folder))
+            index = partial(PhotoIndex, store, name, model.embedding_size, index_folder)
+            found[name] = Refinery(read, index, store.tags.aliases)
             log.info("refiner of %s: %d photos in its starter library", name, len(read.starter))
     return found
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _PATIENCE_S = 2.0  # that a call waits for the index of a server that has just been started
 _LOOK_EVERY_S = 1.0  # so that a call finds little to catch up with
+_AT_ONCE = 50  # photos that change their tags while nobody can ask: a few milliseconds
 _SAVE_EVERY_S = 600.0  # what a start after a kill has to read again
 
 
@@ -33,8 +34,14 @@ OpenIndex = Callable[[], PhotoIndex]
 class Refinery:
     """A refiner, the photos that vote, and the thread that keeps up with them; `start` and `stop` it."""
 
-    def __init__(self, artefact: Artefact, index: OpenIndex) -> None:
+    def __init__(
+        self, artefact: Artefact, index: OpenIndex, aliases: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
+        """`aliases` returns the other names that tags have here, and the tags that they mean."""
         self.refiner = Refiner(artefact)
+        self._artefact = artefact
+        self._find_aliases = aliases
+        self._aliases: Mapping[str, str] = {}
         self._starter = artefact.starter
         self._statistics = artefact.starter.statistics()
         self._open_index = index
@@ -110,6 +117,7 @@ class Refinery:
                 unsaved_s = 0.0
 
     def _open(self) -> None:
+        self._follow_names()
         index = self._open_index()
         statistics = self._starter.statistics()
         for vectors, tags in index.entries():
@@ -125,6 +133,21 @@ class Refinery:
             self._index.catch_up()
             if save:
                 self._index.save()
+        self._follow_names()
+
+    def _follow_names(self) -> None:
+        """Call tags what they are called here, also those of the starter library and of the model's labels."""
+        aliases = self._find_aliases()
+        if aliases == self._aliases:
+            return
+        refiner, before, after = Refiner(self._artefact, aliases), self._starter, self._artefact.starter.under(aliases)
+        changed = [row for row, (old, new) in enumerate(zip(before.tags, after.tags, strict=True)) if old != new]
+        for start in range(0, len(changed), _AT_ONCE):
+            with self._lock:
+                for row in changed[start : start + _AT_ONCE]:
+                    self._statistics.remove(before.vectors[row], before.tags[row])
+                    self._statistics.add(after.vectors[row], after.tags[row])
+        self._starter, self.refiner, self._aliases = after, refiner, aliases
 
     def _changed(self, before: Entry | None, after: Entry | None) -> None:
         with self._lock:

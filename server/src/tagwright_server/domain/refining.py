@@ -171,7 +171,7 @@ class Refining:
         meant = self._store.tags.resolve(sorted({*labels, *tagged.given, *include, *exclude}))
         photo = Photo(
             look.embedding,
-            {meant[label]: score for label, score in zip(labels, look.scores.tolist(), strict=True)},
+            dict(zip(labels, look.scores.tolist(), strict=True)),
             tuple(dict.fromkeys(meant[name] for name in tagged.given)),
             tagged.confirmed,
             tagged.rejected,
@@ -180,7 +180,7 @@ class Refining:
             _options(options),
             include=tuple(meant[name] for name in include),
             exclude=frozenset(meant[name] for name in exclude),
-            parents=self._store.tags.parents(sorted(tagged.confirmed)),
+            parents=self._store.tags.parents(sorted({*tagged.confirmed, *meant.values()})),
         )
         decisions = refinery.refine(photo, wanted, viewer=viewer, but=but)
         return Refinement(look, decisions, refinery.size(viewer), full_name(look.model))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,12 @@ class LabelWords:
     columns: Mapping[str, int]
     weights: NDArray[np.float32]
     offsets: NDArray[np.float32]
+
+    def under(self, aliases: Mapping[str, str]) -> LabelWords:
+        """Return the same with the names that tags have where `aliases` says which tags other names mean."""
+        label_of = {aliases[tag]: label for tag, label in self.label_of.items() if tag in aliases}
+        rows = {aliases[tag]: row for tag, row in self.rows.items() if tag in aliases}
+        return replace(self, label_of=label_of | dict(self.label_of), rows=rows | dict(self.rows))
 
     def tell(self, tags: Sequence[str], label: str, *, without: str = "") -> float:
         """Return what a photo's tags say of a label, more is likelier; 0 where the label is not known.

@@ -7,7 +7,8 @@ never added; nor is anything added that a person rejected, or removed that a per
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +34,16 @@ _SAME_PRECISION = 1e-6  # requests carry float32, manifests decimal text
 
 
 class Refiner:
-    """Decides with what was fitted for one model."""
+    """Decides with what was fitted for one model; `aliases` are other names of tags, and the tags that they mean."""
 
-    def __init__(self, artefact: Artefact) -> None:
+    def __init__(self, artefact: Artefact, aliases: Mapping[str, str] = MappingProxyType({})) -> None:
         manifest = artefact.manifest
         self.neighbours = manifest.neighbours
         self._manifest = manifest
-        self._concepts = artefact.concepts
-        self._label_words = artefact.label_words
-        self._label_of = artefact.label_words.label_of
+        self._aliases = aliases
+        self._concepts = artefact.concepts | {aliases[name] for name in artefact.concepts & aliases.keys()}
+        self._label_words = artefact.label_words.under(aliases)
+        self._label_of = self._label_words.label_of
         self._given, self._missing = _Weights(manifest.given), _Weights(manifest.missing)
 
     @property
@@ -67,10 +69,11 @@ class Refiner:
         thresholds = self._thresholds(options)
         found = gather(photo, neighbours, statistics, self.candidates(photo, neighbours, options), self._label_words)
         scores = dict(zip(found.names, self.scores(found).tolist(), strict=True))
-        why = words.Words(photo, found, neighbours, statistics)
-        given = [self._judge(name, scores[name], photo, statistics, thresholds, why) for name in photo.user_tags]
-        added = self._additions(photo, scores, statistics, thresholds, options, why)
-        return given + added
+        rules = self._raise_parents(scores, photo, statistics, options)
+        why = words.Words(photo, found, neighbours, statistics, rules)
+        judged = frozenset(name for name in scores if name in rules or self.visible(name, statistics))
+        given = [self._judge(name, scores[name], photo, judged, statistics, thresholds, why) for name in photo.user_tags]
+        return given + self._additions(photo, scores, judged, thresholds, options, why)
 
     def decide(
         self,
@@ -94,12 +97,11 @@ class Refiner:
             why = Reason(ReasonKind.BATCH_SCORE, f"the batch refiner gives {score:.3f}", score, remove)
             found.append(TagDecision(name, score, Decision.REMOVE if wrong else Decision.KEEP, (why,)))
         there = {*photo.user_tags, *photo.rejected}
-        taken = {self._label_of.get(tag, tag) for tag in photo.user_tags}
+        taken = {self._label_of[tag] for tag in photo.user_tags if tag in self._label_of}
         for name in sorted(scores, key=lambda name: (-scores[name], name)):
-            label = self._label_of.get(name, name)
             if add is None or scores[name] < add:
                 break
-            if name not in there and label == name and label not in taken and self.visible(name, statistics):
+            if name not in there and self._stands(name, taken) and self.visible(name, statistics):
                 why = Reason(ReasonKind.BATCH_SCORE, f"the batch refiner gives {scores[name]:.3f}", scores[name], add)
                 found.append(TagDecision(name, scores[name], Decision.ADD, (why,)))
         return found
@@ -112,9 +114,8 @@ class Refiner:
                 votes[tag] = votes.get(tag, 0.0) + weight
         most = sorted((tag for tag, weight in votes.items() if weight > 1.0), key=lambda tag: (-votes[tag], tag))
         parents = [parent for above in options.parents.values() for parent in above]
-        return list(
-            dict.fromkeys((*photo.user_tags, *photo.label_scores, *options.include, *parents, *most[:_CANDIDATES]))
-        )
+        labels = [self._aliases.get(label, label) for label in photo.label_scores]
+        return list(dict.fromkeys((*photo.user_tags, *labels, *options.include, *parents, *most[:_CANDIDATES])))
 
     def scores(self, found: Evidence) -> NDArray[np.float64]:
         """Return the probability that each tag is right, float64 [m]."""
@@ -129,11 +130,30 @@ class Refiner:
             tag in self._concepts and statistics.visualness(tag) >= self._manifest.visible_from
         )
 
+    def _raise_parents(
+        self, scores: dict[str, float], photo: Photo, statistics: TagStatistics, options: RefineOptions
+    ) -> dict[str, str]:
+        """Give each parent at least the score of its children, and return by parent the child that did so.
+
+        What holds for a tag holds for its parents; what cannot be judged by looking says nothing, unless confirmed.
+        """
+        scores.update(dict.fromkeys(photo.confirmed, 1.0) | dict.fromkeys(photo.rejected & scores.keys(), 0.0))
+        raised: dict[str, str] = {}
+        open_ = [name for name in scores if name in photo.confirmed or self.visible(name, statistics)]
+        while open_:
+            child = open_.pop()
+            for parent in options.parents.get(child, ()):
+                if scores[parent] < scores[child] and parent not in photo.rejected:
+                    scores[parent], raised[parent] = scores[child], child
+                    open_.append(parent)
+        return raised
+
     def _judge(
         self,
         name: str,
         score: float,
         photo: Photo,
+        judged: Collection[str],
         statistics: TagStatistics,
         thresholds: Thresholds,
         why: words.Words,
@@ -141,9 +161,10 @@ class Refiner:
         if name in photo.confirmed or name in photo.rejected:
             confirmed = name in photo.confirmed
             said = Reason(ReasonKind.REVIEW, f"a person has said that it is {'right' if confirmed else 'wrong'}", 1.0)
-            decision = Decision.KEEP if confirmed else Decision.REMOVE
-            return TagDecision(name, 1.0 if confirmed else 0.0, decision, (said, *why.reasons(name)))
-        if not self.visible(name, statistics):
+            return TagDecision(
+                name, score, Decision.KEEP if confirmed else Decision.REMOVE, (said, *why.reasons(name))
+            )
+        if name not in judged:
             return TagDecision(name, None, Decision.UNSURE, (self._not_visible(name, statistics),))
         if thresholds.remove is not None and score <= thresholds.remove:
             decision = Decision.REMOVE
@@ -161,7 +182,7 @@ class Refiner:
         self,
         photo: Photo,
         scores: Mapping[str, float],
-        statistics: TagStatistics,
+        judged: Collection[str],
         thresholds: Thresholds,
         options: RefineOptions,
         why: words.Words,
@@ -171,34 +192,19 @@ class Refiner:
         taken = {self._label_of[tag] for tag in there if tag in self._label_of}
         added: list[TagDecision] = []
         for name in sorted(scores, key=lambda name: (-scores[name], name)):
-            if name in there or name in photo.rejected or name in options.exclude:
+            if name in there or name in photo.rejected or name in options.exclude or name in photo.confirmed:
                 continue
             asked = name in options.include
-            enough = least is not None and scores[name] >= least and self.visible(name, statistics)
-            label = self._label_of.get(name, name)
-            missing = enough and label == name and label not in taken  # one word for one thing: no `cloud` by `clouds`
-            if asked or missing:
+            enough = least is not None and scores[name] >= least and name in judged
+            if asked or (enough and self._stands(name, taken)):
                 decision = Decision.ADD if enough else Decision.UNSURE
                 added.append(TagDecision(name, scores[name], decision, why.reasons(name)))
-        added += self._implied(photo, added, options)
         return added[: options.max_tags] if options.max_tags else added
 
-    def _implied(self, photo: Photo, added: Sequence[TagDecision], options: RefineOptions) -> list[TagDecision]:
-        """Return the parents, by rule, of what a person confirmed: what is a dog is an animal."""
-        named = {*photo.user_tags, *(decision.name for decision in added)}
-        implied: dict[str, TagDecision] = {}
-        newest = sorted(photo.confirmed)
-        while newest:
-            above = [(parent, tag) for tag in newest for parent in options.parents.get(tag, ())]
-            newest = []
-            for parent, tag in above:
-                if parent in named or parent in photo.rejected or parent in options.exclude:
-                    continue
-                named.add(parent)
-                newest.append(parent)
-                rule = Reason(ReasonKind.RULE, f"it holds wherever “{tag}” does, by rule", 1.0, tags=(tag,))
-                implied[parent] = TagDecision(parent, 1.0, Decision.ADD, (rule,))
-        return list(implied.values())
+    def _stands(self, name: str, taken: Collection[str]) -> bool:
+        """Whether to add a tag, once for what it means: no `cloud` beside `clouds`; `taken` are labels that are given."""
+        label = self._label_of.get(name)
+        return label is None or (name == self._aliases.get(label, label) and label not in taken)
 
     def _not_visible(self, name: str, statistics: TagStatistics) -> Reason:
         visualness = statistics.visualness(name)

@@ -6,7 +6,7 @@ Embeddings lie on disk as int8, scaled so that the largest number of each is 127
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,11 @@ class StarterLibrary:
 
     def __len__(self) -> int:
         return len(self.tags)
+
+    def under(self, aliases: Mapping[str, str]) -> StarterLibrary:
+        """Return the same photos with the names that tags have where `aliases` says which tags other names mean."""
+        tags = (tuple(dict.fromkeys(aliases.get(tag, tag) for tag in each)) for each in self.tags)
+        return StarterLibrary(self.vectors, tuple(tags)) if aliases else self
 
     def statistics(self) -> TagStatistics:
         """Return what it tells of its tags, for an installation's own photos to join."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 MIN_PHOTOS = 10  # fewer say nothing; measured in docs/refinement.md
 MOST_COLUMNS = 4_096  # 64 MiB of co-occurrences; the tags that reach MIN_PHOTOS first
 _RIDGE = 0.03  # of the mean variance of a dimension
-_STALE = 0.01  # growth of the library from which on probes are solved anew
+_STALE = 0.01  # of the library that came, went or changed: then probes are solved anew
 _BLOCK = 4_096
 
 Vector = NDArray[np.float32]
@@ -29,9 +29,10 @@ Vector = NDArray[np.float32]
 
 @dataclass(slots=True)
 class _Probes:
-    """Ridge solutions for every column; `solved_at` photos they were solved."""
+    """Ridge solutions for every column, of so many photos and after so many changes."""
 
-    solved_at: int
+    photos: int
+    changes: int
     columns: int
     mean: NDArray[np.float32]
     weights: NDArray[np.float32]  # [columns, D], scaled to scores of variance 1 over the library
@@ -44,6 +45,7 @@ class TagStatistics:
     def __init__(self, embedding_size: int, *, min_photos: int = MIN_PHOTOS, most_columns: int = MOST_COLUMNS) -> None:
         self.embedding_size = embedding_size
         self.photos = 0
+        self._changes = 0  # photos that came or went
         self._min_photos = min_photos
         self._most_columns = most_columns
         self._counts: dict[str, int] = {}
@@ -72,6 +74,7 @@ class TagStatistics:
         for start in range(0, len(mine), _BLOCK):
             block = vectors[start : start + _BLOCK].astype(np.float64)
             self.photos += len(block)
+            self._changes += len(block)
             self._sum += block.sum(axis=0)
             self._gram += block.T @ block
             columns = [
@@ -128,7 +131,7 @@ class TagStatistics:
     def copy(self) -> TagStatistics:
         """Return another one of the same photos."""
         other = TagStatistics(self.embedding_size, min_photos=self._min_photos, most_columns=self._most_columns)
-        other.photos = self.photos
+        other.photos, other._changes = self.photos, self._changes
         other._counts, other._columns = dict(self._counts), dict(self._columns)
         other._sum, other._gram, other._sums = self._sum.copy(), self._gram.copy(), self._sums.copy()
         other._members, other._together = self._members.copy(), self._together.copy()
@@ -141,6 +144,7 @@ class TagStatistics:
             self._admit(mine)
         wide = vector.astype(np.float64)
         self.photos += sign
+        self._changes += 1
         self._sum += sign * wide
         self._gram += sign * np.outer(wide, wide)
         columns = [self._columns[tag] for tag in mine if tag in self._columns]
@@ -191,7 +195,7 @@ class TagStatistics:
         probes = self._probes
         if (
             probes is None
-            or abs(self.photos - probes.solved_at) > _STALE * probes.solved_at
+            or self._changes - probes.changes > _STALE * probes.photos
             or len(self._columns) > probes.columns * (1 + _STALE) + 1
         ):
             probes = self._probes = self._solve()
@@ -201,7 +205,7 @@ class TagStatistics:
         columns, size = len(self._columns), self.embedding_size
         if self.photos < 2 or not columns:
             nothing = np.zeros(size, np.float32)
-            return _Probes(self.photos, columns, nothing, np.zeros((columns, size), np.float32), np.zeros(columns))
+            return _Probes(self.photos, self._changes, columns, nothing, np.zeros((columns, size), np.float32), np.zeros(columns))
         mean = self._sum / self.photos
         covariance = self._gram / self.photos - np.outer(mean, mean)
         ridge = covariance + np.eye(size) * (_RIDGE * max(np.trace(covariance), 1e-12) / size)
@@ -213,4 +217,4 @@ class TagStatistics:
         leverage = float(np.einsum("de,ed->", inverse, covariance))  # n times the mean one: each of m photos gives 1/m
         separation = (np.einsum("cd,cd->c", weights, centred) - leverage / members[:, 0]) / deviation
         scaled = (weights / deviation[:, None]).astype(np.float32)
-        return _Probes(self.photos, columns, mean.astype(np.float32), scaled, separation)
+        return _Probes(self.photos, self._changes, columns, mean.astype(np.float32), scaled, separation)

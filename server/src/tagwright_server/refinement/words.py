@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from tagwright_server.refinement.evidence import Evidence
 from tagwright_server.refinement.records import Neighbours, Photo, Reason, ReasonKind
@@ -16,7 +18,16 @@ _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 class Words:
     """The reasons for the tags of one photo."""
 
-    def __init__(self, photo: Photo, evidence: Evidence, neighbours: Neighbours, statistics: TagStatistics) -> None:
+    def __init__(
+        self,
+        photo: Photo,
+        evidence: Evidence,
+        neighbours: Neighbours,
+        statistics: TagStatistics,
+        rules: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`rules` are the tags that have the score of a tag that they follow from, by rule, and which that is."""
+        self._rules = rules
         self._photo = photo
         self._evidence = evidence
         self._neighbours = neighbours
@@ -27,6 +38,7 @@ class Words:
         """Return what speaks for and against a tag, the strongest first."""
         row = self._row[name]
         found = [
+            (math.inf, self._rule(name)),
             (abs(float(self._evidence.vote_z[row])), self._votes(name, row)),
             (abs(float(self._evidence.probe_z[row])), self._probe(name, row)),
             (abs(float(self._evidence.others[row])), self._others(name)),
@@ -35,6 +47,11 @@ class Words:
         ]
         there = [(weight, at, reason) for at, (weight, reason) in enumerate(found) if reason is not None]
         return tuple(reason for _, _, reason in sorted(there, key=lambda each: (-each[0], each[1])))
+
+    def _rule(self, name: str) -> Reason | None:
+        if (child := self._rules.get(name)) is None:
+            return None
+        return Reason(ReasonKind.RULE, f"it holds wherever “{child}” does, by rule", 1.0, tags=(child,))
 
     def _votes(self, name: str, row: int) -> Reason | None:
         if not len(self._neighbours):

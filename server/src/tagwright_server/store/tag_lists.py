@@ -78,6 +78,13 @@ class TagLists:
             counts |= {tag: (images, confirmed) for tag, images, confirmed in self._database.rows(query)}
         return counts
 
+    def aliases(self) -> dict[str, str]:
+        """Return every alias, and the tag that it means."""
+        tag, alias = TagRow.alias("tag"), TagRow.alias("alias")
+        query = alias.select(alias.name, tag.name).join_from(alias, tag, on=alias.alias_of == tag.number)
+        with self._database.reading():
+            return dict(self._database.rows(query))
+
     def parents(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the parents of those tags that have any, and of their parents, all the way up."""
         tag, parent = TagRow.alias("its_tag"), TagRow.alias("its_parent")
