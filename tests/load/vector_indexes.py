@@ -34,7 +34,7 @@ from .machine import cores, cpu_model
 from .synthetic import Seed, moved, queries
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as pytest has it
-from postgres import Postgres  # noqa: E402
+from postgres import Postgres
 
 NEAREST = 200  # what refinement asks for
 QUESTIONS = 200

@@ -17,7 +17,8 @@ def made(count: int, seed: int = 1) -> NDArray[np.float16]:
     rng = np.random.default_rng(seed)
     around = rng.standard_normal((40, SIZE))[rng.integers(40, size=count)]
     found = around + 0.7 * rng.standard_normal((count, SIZE))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
+    unit: NDArray[np.float16] = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
+    return unit
 
 
 def slots(count: int, start: int = 0) -> NDArray[np.int32]:

@@ -34,9 +34,7 @@ OpenIndex = Callable[[], PhotoIndex]
 class Refinery:
     """A refiner, the photos that vote, and the thread that keeps up with them; `start` and `stop` it."""
 
-    def __init__(
-        self, artefact: Artefact, index: OpenIndex, aliases: Callable[[], Mapping[str, str]] = dict
-    ) -> None:
+    def __init__(self, artefact: Artefact, index: OpenIndex, aliases: Callable[[], Mapping[str, str]] = dict) -> None:
         """`aliases` returns the other names that tags have here, and the tags that they mean."""
         self.refiner = Refiner(artefact)
         self._artefact = artefact

@@ -72,7 +72,9 @@ class Refiner:
         rules = self._raise_parents(scores, photo, statistics, options)
         why = words.Words(photo, found, neighbours, statistics, rules)
         judged = frozenset(name for name in scores if name in rules or self.visible(name, statistics))
-        given = [self._judge(name, scores[name], photo, judged, statistics, thresholds, why) for name in photo.user_tags]
+        given = [
+            self._judge(name, scores[name], photo, judged, statistics, thresholds, why) for name in photo.user_tags
+        ]
         return given + self._additions(photo, scores, judged, thresholds, options, why)
 
     def decide(
@@ -161,9 +163,7 @@ class Refiner:
         if name in photo.confirmed or name in photo.rejected:
             confirmed = name in photo.confirmed
             said = Reason(ReasonKind.REVIEW, f"a person has said that it is {'right' if confirmed else 'wrong'}", 1.0)
-            return TagDecision(
-                name, score, Decision.KEEP if confirmed else Decision.REMOVE, (said, *why.reasons(name))
-            )
+            return TagDecision(name, score, Decision.KEEP if confirmed else Decision.REMOVE, (said, *why.reasons(name)))
         if name not in judged:
             return TagDecision(name, None, Decision.UNSURE, (self._not_visible(name, statistics),))
         if thresholds.remove is not None and score <= thresholds.remove:
@@ -202,7 +202,7 @@ class Refiner:
         return added[: options.max_tags] if options.max_tags else added
 
     def _stands(self, name: str, taken: Collection[str]) -> bool:
-        """Whether to add a tag, once for what it means: no `cloud` beside `clouds`; `taken` are labels that are given."""
+        """Whether to add a tag, one for what it means: no `cloud` beside `clouds`; `taken` labels are given."""
         label = self._label_of.get(name)
         return label is None or (name == self._aliases.get(label, label) and label not in taken)
 

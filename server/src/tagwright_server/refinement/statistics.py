@@ -205,7 +205,8 @@ class TagStatistics:
         columns, size = len(self._columns), self.embedding_size
         if self.photos < 2 or not columns:
             nothing = np.zeros(size, np.float32)
-            return _Probes(self.photos, self._changes, columns, nothing, np.zeros((columns, size), np.float32), np.zeros(columns))
+            no_weights = np.zeros((columns, size), np.float32)
+            return _Probes(self.photos, self._changes, columns, nothing, no_weights, np.zeros(columns))
         mean = self._sum / self.photos
         covariance = self._gram / self.photos - np.outer(mean, mean)
         ridge = covariance + np.eye(size) * (_RIDGE * max(np.trace(covariance), 1e-12) / size)

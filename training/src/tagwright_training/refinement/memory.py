@@ -108,15 +108,15 @@ def measure(method: str, photos: int, tags: int, size: int, iterations: int) -> 
     library = made_up(photos, tags, size)
     chosen: Any = METHODS[method]()
     # Shrinks are turned off so that the rank, which memory goes with, is the greatest it can be from the first step on.
-    # RobustPCA's noise keeps the threshold of its first step: over all 50 it has 0 to 3 cells a photo, which is nothing.
-    settings = {
+    # RobustPCA's noise keeps the threshold of its first step: over all 50 it has 0 to 3 cells a photo: nothing.
+    settings: dict[str, Any] = {
         "robust-pca": {"iterations": iterations, "first_mu": 1e-4, "sparse": 1e4},
         "wdmf": {"sweeps": iterations},
         "wdnl": {"rounds": iterations, "nuclear": 0.0},
-    }[method]
+    }
     lowrank.CACHE_BYTES = 0
     before, begun = _peak_bytes(), time.monotonic()
-    replace(chosen, **settings).fit(library, lambda done, total: None)
+    replace(chosen, **settings[method]).fit(library, lambda done, total: None)
     return Peak(photos, before, _peak_bytes(), time.monotonic() - begun)
 
 

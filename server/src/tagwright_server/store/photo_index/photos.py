@@ -62,7 +62,8 @@ class Photos:
 
     def held(self, slots: slice) -> NDArray[np.bool_]:
         """Return for each slot whether it holds a photo."""
-        return self._numbers[slots] != 0
+        held: NDArray[np.bool_] = self._numbers[slots] != 0
+        return held
 
     def put(self, state: State) -> int:
         """Put a photo that is not here, and return its slot."""

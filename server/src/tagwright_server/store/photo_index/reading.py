@@ -125,4 +125,5 @@ def unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float16]:
     """Return vectors [n, D] as float16 of length 1; what is no number counts as 0."""
     finite = np.nan_to_num(vectors.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     lengths = np.linalg.norm(finite, axis=1, keepdims=True)
-    return (finite / np.maximum(lengths, _SHORTEST)).astype(np.float16)
+    found: NDArray[np.float16] = (finite / np.maximum(lengths, _SHORTEST)).astype(np.float16)
+    return found

@@ -81,10 +81,8 @@ def load(file: Path, model_version: str, size: int) -> tuple[Library, Mark]:
     if vectors.shape != (library.photos.size, size) or centres.shape != (len(lists), size) or ends[-1] != len(vectors):
         raise ValueError("its vectors do not fit together")
     slots = np.arange(len(vectors), dtype=np.int32)
-    library.vectors = Vectors.of_lists(
-        centres,
-        ((slots[end - count : end], vectors[end - count : end]) for end, count in zip(ends, lists.tolist(), strict=True)),
-    )
+    spans = [slice(end - count, end) for end, count in zip(ends, lists.tolist(), strict=True)]
+    library.vectors = Vectors.of_lists(centres, ((slots[span], vectors[span]) for span in spans))
     return library, Mark.from_text(header["mark"])
 
 
