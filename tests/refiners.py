@@ -6,6 +6,7 @@ The starter library has two kinds of photos: skies, which look like photos of sc
 from __future__ import annotations
 
 import hashlib
+import io
 from datetime import datetime, timezone
 
 import numpy as np
@@ -14,8 +15,9 @@ from people import Eye
 
 from tagwright_server.inference.backend import Prediction
 from tagwright_server.inference.bundle import Bundle
-from tagwright_server.refinement import artefact, label_words, starter
+from tagwright_server.refinement import artefact, batch, label_words, starter
 from tagwright_server.refinement.artefact import Manifest, Thresholds, Weights
+from tagwright_server.refinement.batch import BaseModelFacts, BatchManifest
 from tagwright_server.refinement.evidence import FEATURES
 
 STARTER = 80  # photos
@@ -75,3 +77,38 @@ def write_refiner(bundle: Bundle) -> None:
     folder.mkdir()
     (folder / artefact.ARRAYS_FILE).write_bytes(arrays)
     (folder / artefact.MANIFEST_FILE).write_text(manifest.model_dump_json())
+
+
+def write_batch_refiner(bundle: Bundle) -> None:
+    """Write `nightly@1` beside a model: a beach is as likely as a photo is high up, a collie as it is not."""
+    size = bundle.embedding_size
+    head = np.zeros((size, 2), np.float32)
+    head[0, 0] = head[1, 1] = 1.0
+    arrays = {
+        "names": np.frombuffer(b"collie\nbeach", np.uint8),
+        "head": head,
+        "head_bias": np.zeros(2),
+        "basis": np.eye(2),
+        "gain": np.ones(2),
+        "scale": np.ones(2),
+        "own": np.zeros(1),
+        "slope": np.full(2, 10.0),
+        "offset": np.full(2, -5.0),
+    }
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    manifest = BatchManifest(
+        name="nightly",
+        version="1",
+        method="robust-pca",
+        base=BaseModelFacts(model=f"{bundle.name}@{bundle.version}", digest_sha256=bundle.digest),
+        vocabulary_size=2,
+        embedding_size=size,
+        created=datetime(2026, 1, 2, tzinfo=timezone.utc),
+        digest_sha256=hashlib.sha256(file.getvalue()).hexdigest(),
+        thresholds={"add": {"0.8": 0.9}, "remove": {"0.8": 0.1}},
+    )
+    folder = bundle.path / batch.BATCH_FOLDER / "nightly"
+    folder.mkdir(parents=True)
+    (folder / batch.FACTORS_FILE).write_bytes(file.getvalue())
+    (folder / batch.MANIFEST_FILE).write_text(manifest.model_dump_json())

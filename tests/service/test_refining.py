@@ -10,11 +10,12 @@ import bundles
 import grpc
 import pytest
 from people import REJECTED, SHARED, Person, administrator, failed, person, unique
-from refiners import DOG, SKY, STARTER, LookingEye, write_refiner
+from refiners import DOG, SKY, STARTER, LookingEye, write_batch_refiner, write_refiner
 from servers import FakeDecoder, Running, await_true, running
 
 from tagwright.v1 import image_pb2, tag_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.operation_pb2 import Operation
 from tagwright.v1.tagging_options_pb2 import TaggingOptions
 
 KEEP, REMOVE = tag_pb2.DECISION_KEEP, tag_pb2.DECISION_REMOVE
@@ -30,6 +31,7 @@ def with_refiner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("refined")
     [plain, tagger] = bundles.write_repository(folder, ("plain-cnn", "tagger"), network=False)
     write_refiner(tagger)
+    write_batch_refiner(tagger)
     assert plain.name == "plain-cnn"
     return folder
 
@@ -272,9 +274,45 @@ def test_tagging_again_judges_what_people_gave_by_the_photos_that_each_owner_see
     assert "rock" not in kept
 
 
+def test_a_batch_refiner_judges_stored_photos_as_a_model_of_retagging(ann: Person) -> None:
+    high, low = ann.store(unique(SKY), "collie", "nikon").image_id, ann.store(unique(DOG), "collie").image_id
+    left = ann.store(unique(SKY), "nikon").image_id
+    ann.review(left, reject=["beach"])
+    before = {id: ann.get(id) for id in (high, low, left)}
+    dry = retagged(ann, high, low, left, dry=True)
+    assert {id: ann.get(id) for id in before} == before
+    done = retagged(ann, high, low, left)
+    assert (done.model_version, done.done, done.tag_changes) == ("nightly@1", 3, dry.tag_changes)
+    kept = {id: {tag.name: tag for tag in ann.get(id).tags} for id in before}
+    beach = kept[high]["beach"]
+    assert (beach.source, beach.model_version) == (REFINED, "nightly@1")
+    assert beach.score > 0.9
+    assert kept[high]["collie"].score < 0.1  # its owner typed it: that stays, and says what it is worth
+    assert kept[low]["collie"].score > 0.9
+    assert not kept[high]["nikon"].HasField("score")
+    assert kept[left]["beach"].state == REJECTED
+    refused = failed(ann.RefineTags, pb.RefineTagsRequest(image_id=high, options=TaggingOptions(model="nightly")))
+    assert refused.info.reason == "NOT_FOUND"
+
+
+def retagged(who: Person, *ids: str, dry: bool = False) -> Operation:
+    admin = administrator(who.server)
+    wanted = pb.RetagImagesRequest(filter=image_pb2.ImageFilter(ids=ids), model="nightly", validate_only=dry)
+    begun = admin.RetagImages(wanted).operation
+
+    def now() -> Operation:
+        operation: Operation = admin.GetOperation(pb.GetOperationRequest(id=begun.id)).operation
+        return operation
+
+    await_true(lambda: now().HasField("end_time"))
+    return now()
+
+
 def test_models_say_whether_they_refine(ann: Person) -> None:
     models = {model.name: model for model in ann.ListModels(pb.ListModelsRequest()).models}
     assert models["tagger"].refines
+    assert list(models["tagger"].batch_refiners) == ["nightly@1"]
+    assert not models["plain-cnn"].batch_refiners
     assert not models["plain-cnn"].refines
 
 
