@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from tagwright_admin.jsonl import error_object, line, tag_object
-from tagwright_client import ContentInfo, Image, Operation, TagEntry
+from tagwright_admin.rule_proposals import Proposal
+from tagwright_client import ContentInfo, Image, Operation, TagEntry, TagwrightError
 
 
 def image(shown: Image) -> str:
@@ -66,6 +67,22 @@ def tag_entry(shown: TagEntry, *, before: TagEntry | None = None) -> str:
             **changed,
         }
     )
+
+
+def tag_proposal(shown: Proposal, *, applied: bool | None = None, error: TagwrightError | None = None) -> str:
+    """Return the line of rules that are proposed for a tag; of such that were to be set, also what became of it."""
+    told: dict[str, Any] = {
+        "name": shown.name,
+        "image_count": shown.photos,
+        "aliases_added": [name for name, _ in shown.aliases],
+        "parents_added": list(shown.parents),
+        "gloss": shown.gloss,
+    }
+    if applied is not None:
+        told["applied"] = applied
+    if error is not None:
+        told["error"] = error_object(error)
+    return line(told)
 
 
 def operation(shown: Operation) -> str:

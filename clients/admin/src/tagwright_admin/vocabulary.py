@@ -1,4 +1,4 @@
-"""The commands about tags by themselves: tags list, rename, merge, rules."""
+"""The commands about tags by themselves: tags list, rename, merge, rules, wordnet (in `wordnet_rules`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tagwright_admin import image_jsonl, tag_names
+from tagwright_admin import image_jsonl, tag_names, wordnet_rules
 from tagwright_admin.connection import USAGE, Json, Refused, Url, connected, ending
 from tagwright_admin.groups import ListGroup
 from tagwright_admin.screen import safe
@@ -83,7 +83,7 @@ def rules(
 ) -> None:
     """Show a tag's rules, or change them: aliases and parents are added to those there. Options may be repeated.
 
-    Parents are kept and listed; search and refinement use them once these are there, and photos get no tags by them.
+    Refinement uses parents: whatever is kept or added with a score implies its parents with at least that score.
     """
     with ending():
         said_aliases = _Said("alias", _folded(alias), _folded(remove_alias), no_aliases)
@@ -107,6 +107,9 @@ def rules(
         if (before.aliases, before.parents) == (after.aliases, after.parents):
             print("nothing changed", flush=True)
         _show([after])
+
+
+app.command("wordnet")(wordnet_rules.propose_rules)
 
 
 @dataclass(frozen=True, slots=True)
