@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 from datetime import datetime, timezone
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def write_batch_refiner(bundle: Bundle) -> None:
     size = bundle.embedding_size
     head = np.zeros((size, 2), np.float32)
     head[0, 0] = head[1, 1] = 1.0
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "names": np.frombuffer(b"collie\nbeach", np.uint8),
         "head": head,
         "head_bias": np.zeros(2),

@@ -33,6 +33,7 @@ from tagwright_training.refinement.refinement_report import Occasion, Outcome
 from tagwright_training.refinement.served import Served
 
 FEWEST_PHOTOS = 20  # of the library, and to measure on: on fewer, no figure means anything
+WIDE = 120  # characters, of a file or a pipe
 SHEET = Preprocessing(size=200)  # how photos are shown on the page
 
 
@@ -99,7 +100,8 @@ def command(
         judged_tags=len(case.typed.wrong),
         wrong_tags=int(case.typed.wrong.sum()),
     )
-    refinement_report.show(Console(), occasion, outcome)
+    paper = Console()
+    refinement_report.show(paper if paper.is_terminal else Console(width=WIDE), occasion, outcome)
     _write(console, out, occasion, outcome, with_plots=with_plots)
     if online is not None:
         _write_page(console, out, bundle, test_data, test_corpus, case, online, seed)

@@ -91,6 +91,14 @@ def _online(context: Context) -> Method:
     return OnlineRefinement(read_artefact(context.bundle))
 
 
+def _online_strict(context: Context) -> Method:
+    from tagwright_training.refinement.online import StrictRefinement
+
+    case = context.case
+    sides = case.library["without"], case.photos["without"]
+    return StrictRefinement(read_artefact(context.bundle), *_strict_outputs(context), *sides)
+
+
 def read_artefact(bundle: Bundle) -> artefact.Artefact:
     """The refiner beside a model. Raises StartupError."""
     return artefact.load(
@@ -140,9 +148,13 @@ class NetworkStrict:
 
 
 def _strict(context: Context) -> Method:
+    return NetworkStrict(_strict_outputs(context)[0], context.case.concepts_14.tags)
+
+
+def _strict_outputs(context: Context) -> tuple[Array, tuple[str, ...]]:
     if context.case.strict is None:
         raise ValueError(f"the network of {context.bundle.name} has no outputs for strict labels")
-    return NetworkStrict(context.case.strict, context.case.concepts_14.tags)
+    return context.case.strict, context.case.strict_names
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -165,6 +177,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("wdnl-joint", "WDNL, jointly", _batch("wdnl", "Wdnl", jointly=True), jointly=True),
     Entry("network", "network alone", method("evaluation", "NetworkAlone"), ("with",), probabilities=True),
     Entry("network-strict", "network, strict", _strict, ("with",), jointly=True, probabilities=True),
+    Entry("online-strict", "all evidence, strict", _online_strict, ("with",), jointly=True),
     Entry("online", "online refiner", _online, ("with",), probabilities=True, by_label=True),
 )
 """In the order of the tables: baselines, batch methods, then what the server runs."""

@@ -77,6 +77,7 @@ def goals(outcome: Outcome) -> list[Goal]:
         if ranked:
             best = max(ranked, key=_map_14)
             found.append(Goal(f"MAP, 14 tags, {TITLES[best.column]}", best.title, _map_14(best), least))
+            found += _beside_tag_vote(ranked)
     for figures in outcome.figures:
         if figures.entry == "online":
             for precision, least in (("0.8", 0.20), ("0.7", 0.42)):
@@ -92,6 +93,16 @@ def goals(outcome: Outcome) -> list[Goal]:
             Goal("invisible tags removed", "online refiner", float(max(_invisible(outcome.served))), 0.0, at_most=True),
         ]
     return found
+
+
+def _beside_tag_vote(figures: Sequence[Figures]) -> list[Goal]:
+    """The weakest of the batch methods of a column; RobustPCA on the raw matrix is there as the ablation."""
+    vote = next((f for f in figures if f.entry == "vote"), None)
+    batch = [f for f in figures if f.entry.startswith(("rpca", "wdmf", "wdnl")) and f.entry != "rpca-raw"]
+    if vote is None or not batch:
+        return []
+    worst = min(batch, key=_map_14)
+    return [Goal(f"the least of batch, as TagVote, {TITLES[vote.column]}", worst.title, _map_14(worst), _map_14(vote))]
 
 
 def document(occasion: Occasion, outcome: Outcome) -> dict[str, Any]:
