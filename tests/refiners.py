@@ -69,7 +69,10 @@ def write_refiner(bundle: Bundle) -> None:
         tags_of_label={label.name: [label.name] for label in bundle.labels},
         keep_with_label=0.6,
         keep_without_label=0.6,
-        thresholds={"0.8": Thresholds(remove=0.2, add=0.8), "0.9": Thresholds(remove=0.1, add=0.9)},
+        thresholds={
+            "0.8": Thresholds(remove=0.2, add=0.8, add_without_label=0.8),
+            "0.9": Thresholds(remove=0.1, add=0.9, add_without_label=0.9),
+        },
         default_precision="0.8",
         visible_from=0.3,
         metrics={},

@@ -42,7 +42,9 @@ class Thresholds(_Part):
     remove: _Probability | None
     """Given tags that score at most this are wrong so often."""
     add: _Probability | None
-    """Missing tags that score at least this are right so often."""
+    """Missing tags that a label means and that score at least this are right so often."""
+    add_without_label: _Probability | None
+    """The same of the others, as far as what owners type tells."""
 
 
 class Weights(_Part):

@@ -75,7 +75,7 @@ class Refiner:
         given = [
             self._judge(name, scores[name], photo, judged, statistics, thresholds, why) for name in photo.user_tags
         ]
-        return given + self._additions(photo, scores, judged, thresholds, options, why)
+        return given + self._additions(photo, scores, judged, rules, thresholds, options, why)
 
     def decide(
         self,
@@ -110,14 +110,9 @@ class Refiner:
 
     def candidates(self, photo: Photo, neighbours: Neighbours, options: RefineOptions) -> list[str]:
         """Return the tags that are weighed: the owner's, the labels, those of the neighbours, those asked for."""
-        votes: dict[str, float] = {}
-        for weight, tags in zip(neighbours.weights.tolist(), neighbours.tags, strict=True):
-            for tag in tags:
-                votes[tag] = votes.get(tag, 0.0) + weight
-        most = sorted((tag for tag, weight in votes.items() if weight > 1.0), key=lambda tag: (-votes[tag], tag))
         parents = [parent for above in options.parents.values() for parent in above]
         labels = [self._aliases.get(label, label) for label in photo.label_scores]
-        return list(dict.fromkeys((*photo.user_tags, *labels, *options.include, *parents, *most[:_CANDIDATES])))
+        return list(dict.fromkeys((*photo.user_tags, *labels, *options.include, *parents, *most_voted(neighbours))))
 
     def scores(self, found: Evidence) -> NDArray[np.float64]:
         """Return the probability that each tag is right, float64 [m]."""
@@ -183,11 +178,11 @@ class Refiner:
         photo: Photo,
         scores: Mapping[str, float],
         judged: Collection[str],
+        rules: Mapping[str, str],
         thresholds: Thresholds,
         options: RefineOptions,
         why: words.Words,
     ) -> list[TagDecision]:
-        least = thresholds.add if options.min_score is None else options.min_score
         there = frozenset(photo.user_tags)
         taken = {self._label_of[tag] for tag in there if tag in self._label_of}
         added: list[TagDecision] = []
@@ -195,11 +190,23 @@ class Refiner:
             if name in there or name in photo.rejected or name in options.exclude or name in photo.confirmed:
                 continue
             asked = name in options.include
+            least = self._least(name, photo, rules, thresholds, options)
             enough = least is not None and scores[name] >= least and name in judged
             if asked or (enough and self._stands(name, taken)):
                 decision = Decision.ADD if enough else Decision.UNSURE
                 added.append(TagDecision(name, scores[name], decision, why.reasons(name)))
         return added[: options.max_tags] if options.max_tags else added
+
+    def _least(
+        self, name: str, photo: Photo, rules: Mapping[str, str], thresholds: Thresholds, options: RefineOptions
+    ) -> float | None:
+        """Return the score from which on a tag is added, None: never."""
+        if options.min_score is not None:
+            return options.min_score
+        while name in rules:  # its score is that of the tag it follows from
+            name = rules[name]
+        labelled = name in photo.confirmed or self._label_of.get(name) in photo.label_scores
+        return thresholds.add if labelled else thresholds.add_without_label
 
     def _stands(self, name: str, taken: Collection[str]) -> bool:
         """Whether to add a tag, one for what it means: no `cloud` beside `clouds`; `taken` labels are given."""
@@ -228,6 +235,16 @@ class Refiner:
         there = ", ".join(self.precisions)
         text = f"the refiner of {self._manifest.model} has no thresholds for {wanted:g}; it has them for: {there}"
         raise ArgumentInvalid(text, field="options.target_precision")
+
+
+def most_voted(neighbours: Neighbours) -> list[str]:
+    """Return the tags that most of the neighbours have, each of more than one."""
+    votes: dict[str, float] = {}
+    for weight, tags in zip(neighbours.weights.tolist(), neighbours.tags, strict=True):
+        for tag in tags:
+            votes[tag] = votes.get(tag, 0.0) + weight
+    most = sorted((tag for tag, weight in votes.items() if weight > 1.0), key=lambda tag: (-votes[tag], tag))
+    return most[:_CANDIDATES]
 
 
 class _Weights:

@@ -1,7 +1,10 @@
 """`tagwright-train refiner`: fits what the server's refiner weighs, and writes it with its starter library.
 
-Tags that no label means have no expert to say whether they are right. Their weights are fitted on what owners typed,
-taken as right, and on tags of other photos that are put among them, which are wrong.
+Tags that no label means have no expert to say whether they are right. Where they are given, weights are fitted on what
+owners typed, taken as right, and on tags of other photos that are put among them, which are wrong. Where they are
+missing, on whether the owner typed what the neighbours have, which is less than whether it holds: owners leave out most
+of what can be seen. The odds that it holds though it was not typed are (1 - c) / c of the odds that it is typed, c the
+share of what holds that owners type (Elkan and Noto, KDD 2008), which the labels tell.
 
 The network learnt from the train part, so what it says of those photos is too good; the weights of the evidence and the
 thresholds are fitted on the calibration part, with the train part as the library that votes. The test part is left
@@ -29,6 +32,7 @@ from tagwright_server.refinement.artefact import Manifest, Thresholds, Weights
 from tagwright_server.refinement.evidence import FEATURES, Evidence, gather
 from tagwright_server.refinement.label_words import LabelWords
 from tagwright_server.refinement.records import Photo
+from tagwright_server.refinement.refiner import most_voted
 from tagwright_server.refinement.starter import StarterLibrary
 from tagwright_server.refinement.statistics import MIN_PHOTOS
 from tagwright_training.calibration import TARGET_PRECISIONS, fit_thresholds
@@ -46,7 +50,7 @@ VISIBLE_FROM = 0.6  # of visualness; above it are sky, flower and macro, below i
 DEFAULT_PRECISION = "0.9"
 _RIDGE_WORDS = 20.0
 _RIDGE_GIVEN, _RIDGE_MISSING = 10.0, 3.0  # on the standardised weights; few tags are given
-_NETWORK = FEATURES.index("network")
+_OFFSET = FEATURES.index("offset")
 
 Numbers = NDArray[np.float64]
 
@@ -69,6 +73,20 @@ class Examples:
         logits = np.where(self.labels >= 0, self.features @ with_label + offsets, self.features @ without)
         scores: Numbers = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         return scores
+
+
+@dataclass(frozen=True, slots=True)
+class AllExamples:
+    """What the weights are fitted on."""
+
+    given: Examples
+    """Tags that the owner gave and a label judges."""
+    missing: Examples
+    """Labels that the owner gave no tag for."""
+    swapped: Examples
+    """Visible tags without a label: the owner's, which count as right, and some of other photos, which are wrong."""
+    typed: Examples
+    """Visible tags without a label that the neighbours have; right: the owner typed it, and it was hidden."""
 
 
 def command(
@@ -94,15 +112,16 @@ def command(
     words = label_words.from_arrays(arrays, tags_of_labels([label.name for label in bundle.labels]))
     weigh = Weighing(bundle, corpus, look, corpus.part("train"), concepts, words)
     with progress(console, "Weighing evidence") as advance:
-        given, missing, swapped = weigh.examples(corpus.part("calibrate"), advance)
+        examples = weigh.examples(corpus.part("calibrate"), advance)
     folder = out or model / artefact.FOLDER
     content = artefact.pack(arrays, concepts)
-    manifest = fit(bundle, given, missing, swapped, content)
+    manifest = fit(bundle, examples, content, typed_share=typed_share(corpus, corpus.part("train")))
     write_atomically(folder / artefact.ARRAYS_FILE, content)
     write_atomically(folder / artefact.MANIFEST_FILE, (manifest.model_dump_json(indent=1) + "\n").encode())
     console.print(
-        f"Wrote {escape(str(folder))}: {len(content) / 1e6:.1f} MB, fitted on {len(given.right):,} given tags, "
-        f"{len(missing.right):,} missing ones and {len(swapped.right):,} without a label"
+        f"Wrote {escape(str(folder))}: {len(content) / 1e6:.1f} MB, fitted on {len(examples.given.right):,} given tags "
+        f"and {len(examples.missing.right):,} missing ones that a label judges, and on {len(examples.swapped.right):,} "
+        f"and {len(examples.typed.right):,} others"
     )
 
 
@@ -140,13 +159,10 @@ class Weighing:
 
     def examples(
         self, rows: NDArray[np.int64], advance: Advance = lambda done, total: None, *, seed: int = 1
-    ) -> tuple[Examples, Examples, Examples]:
-        """Return given tags that mean a label, labels that are missing, and visible tags without a label.
-
-        Among the last are tags of other photos, which are wrong; what the owner gave counts as right.
-        """
+    ) -> AllExamples:
+        """Return the tags of photos, and others, as they are to be weighed."""
         rng = np.random.default_rng(seed)
-        given, missing, swapped = [], [], []
+        given, missing, swapped, typed = [], [], [], []
         pool = [tag for row in rows.tolist() for tag in self._corpus.tags.typed(row) if self._open(tag)]
         for done, row in enumerate(rows.tolist(), start=1):
             tags = self._corpus.tags.typed(row)
@@ -161,11 +177,25 @@ class Weighing:
             missing.append(Examples(found.features()[~here], right[~here], labels[~here]))
             strangers = [str(tag) for tag in rng.choice(pool, rng.binomial(3, SWAPPED)) if tag not in tags]
             seen = dict.fromkeys([*(tag for tag in tags if self._open(tag)), *strangers])
-            found = self._gather(row, (*tags, *strangers), list(seen))
-            right = np.array([tag in tags for tag in seen], np.bool_)
-            swapped.append(Examples(found.features(), right, np.full(len(right), -1)))
+            swapped.append(self._unlabelled(row, (*tags, *strangers), list(seen), right=[tag in tags for tag in seen]))
+            offered = [tag for tag in self._offered(row) if self._open(tag)]
+            typed.append(self._unlabelled(row, tags, [tag for tag in offered if tag not in tags], right=False))
+            for tag in offered:
+                if tag in tags:  # as if the owner had not
+                    rest = tuple(each for each in tags if each != tag)
+                    typed.append(self._unlabelled(row, rest, [tag], right=True))
             advance(done, len(rows))
-        return _together(given), _together(missing), _together(swapped)
+        return AllExamples(_together(given), _together(missing), _together(swapped), _together(typed))
+
+    def _unlabelled(self, row: int, tags: Sequence[str], names: Sequence[str], *, right: bool | list[bool]) -> Examples:
+        features = self._gather(row, tags, names).features()
+        return Examples(features, np.broadcast_to(np.array(right, np.bool_), len(names)), np.full(len(names), -1))
+
+    def _offered(self, row: int) -> list[str]:
+        """What the refiner would weigh for a photo that comes with no tags, by its neighbours alone."""
+        photo = Photo(self._look.embedding[row], {})
+        neighbours = self._library.neighbours(photo.embedding, NEIGHBOURS)
+        return most_voted(neighbours)
 
     def _gather(self, row: int, tags: Sequence[str], names: Sequence[str]) -> Evidence:
         scores = dict(zip(self._names, self._look.scores[row].tolist(), strict=True))
@@ -196,24 +226,36 @@ def tags_of_labels(labels: Sequence[str]) -> dict[str, list[str]]:
     return {label: sorted({label, *TAGS_OF_LABEL.get(label, ())}) for label in labels}
 
 
-def fit(bundle: Bundle, given: Examples, missing: Examples, swapped: Examples, arrays: bytes) -> Manifest:
+def typed_share(corpus: Corpus, rows: NDArray[np.int64]) -> float:
+    """Share of photos whose owner typed a word for a label, of those for which it holds; the mean over the labels."""
+    shares = []
+    for label, words in TAGS_OF_LABEL.items():
+        if label in corpus.label_names:
+            holds = rows[corpus.labels[rows, corpus.label_names.index(label)]]
+            shares.append(np.mean([any(tag in words for tag in corpus.tags.typed(row)) for row in holds.tolist()]))
+    return float(np.mean(shares))
+
+
+def fit(bundle: Bundle, examples: AllExamples, arrays: bytes, *, typed_share: float) -> Manifest:
     """Fit weights and thresholds, and describe them with the arrays they go with."""
+    given, missing, swapped, typed = examples.given, examples.missing, examples.swapped, examples.typed
     names = [label.name for label in bundle.labels]
     for_given = Weights(
         with_label=_named(_fit_with_label(given, names, _RIDGE_GIVEN)[0]),
         without_label=_named(fit_logistic(swapped.features, swapped.right, ridge=_RIDGE_GIVEN)),
         label_offsets=_fit_with_label(given, names, _RIDGE_GIVEN)[1],
     )
-    unaided = missing.features.copy()
-    unaided[:, _NETWORK] = 0.0
+    holds = fit_logistic(typed.features, typed.right, ridge=_RIDGE_MISSING)
+    holds[_OFFSET] += np.log((1 - typed_share) / typed_share)
     for_missing = Weights(
         with_label=_named(_fit_with_label(missing, names, _RIDGE_MISSING)[0]),
-        without_label=_named(fit_logistic(unaided, missing.right, ridge=_RIDGE_MISSING)),
+        without_label=_named(holds),
         label_offsets=_fit_with_label(missing, names, _RIDGE_MISSING)[1],
     )
     additions = fit_thresholds(missing.right.astype(np.float32), missing.scores(for_missing, names))["thresholds"]
     scores = given.scores(for_given, names)
     others = swapped.scores(for_given, names)
+    untyped = typed.scores(for_missing, names)[~typed.right]
     return Manifest(
         model=f"{bundle.name}@{bundle.version}",
         model_digest_sha256=bundle.digest,
@@ -227,12 +269,22 @@ def fit(bundle: Bundle, given: Examples, missing: Examples, swapped: Examples, a
         keep_with_label=round(float(np.quantile(scores[given.right], 1 - KEPT)), 4),
         keep_without_label=round(float(np.quantile(others[swapped.right], 1 - KEPT)), 4),
         thresholds={
-            str(precision): Thresholds(remove=removal_threshold(scores, precision), add=additions[str(precision)])
+            str(precision): Thresholds(
+                remove=removal_threshold(scores, precision),
+                add=additions[str(precision)],
+                add_without_label=_upside_down(removal_threshold(1 - untyped, precision)),
+            )
             for precision in TARGET_PRECISIONS
         },
         default_precision=DEFAULT_PRECISION,
         visible_from=VISIBLE_FROM,
-        metrics={"given": float(len(given.right)), "missing": float(len(missing.right))},
+        metrics={
+            "given": float(len(given.right)),
+            "missing": float(len(missing.right)),
+            "swapped": float(len(swapped.right)),
+            "typed": float(len(typed.right)),
+            "typed_share": round(typed_share, 4),
+        },
     )
 
 
@@ -246,6 +298,10 @@ def removal_threshold(scores: Numbers, precision: float) -> float | None:
     expected = np.cumsum(1 - ranked) / np.arange(1, len(ranked) + 1)
     reached = np.flatnonzero(expected >= precision)
     return round(float(ranked[reached[-1]]), 4) if len(reached) else None
+
+
+def _upside_down(score: float | None) -> float | None:
+    return None if score is None else round(1 - score, 4)
 
 
 def _fit_with_label(examples: Examples, names: Sequence[str], ridge: float) -> tuple[Numbers, dict[str, float]]:
