@@ -79,7 +79,8 @@ def an_artefact() -> Artefact:
         model="tagger@1", model_digest_sha256="0" * 64, digest_sha256="0" * 64, embedding_size=SIZE, neighbours=5,
         created=datetime(2026, 1, 1, tzinfo=timezone.utc), given=weights, missing=weights,
         tags_of_label={"dog": ["dog"], "sky": ["skies", "sky"]}, keep_with_label=0.6, keep_without_label=0.6,
-        thresholds={p: Thresholds(remove=0.4, add=0.55, add_without_label=0.55) for p in ("0.8", "0.9")}, default_precision="0.9",
+        thresholds=dict.fromkeys(("0.8", "0.9"), Thresholds(remove=0.4, add=0.55, add_without_label=0.55)),
+        default_precision="0.9",
         visible_from=0.9, metrics={},
     )  # fmt: skip
     nothing = label_words.to_arrays(["w0"], LABELS, np.zeros((1, len(LABELS))), np.zeros(len(LABELS)))

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
+from tagwright_server.errors import StartupError
 from tagwright_server.inference.bundle import Bundle, load_bundle
 from tagwright_server.refinement import artefact, label_words, starter
 from tagwright_server.refinement.artefact import Manifest, Thresholds, Weights
@@ -44,6 +45,7 @@ from tagwright_training.refinement.corpus import TAGS_OF_LABEL, Corpus
 from tagwright_training.refinement.features import TaggerLook, tagger_look
 
 NEIGHBOURS = 200
+FEWEST_PHOTOS = 50  # of a part: weights fitted to fewer are noise
 KEPT = 0.85  # of the right tags, that no person has to look at
 SWAPPED = 0.15  # of given tags, as of those that an expert judged
 VISIBLE_FROM = 0.6  # of visualness; above it are sky, flower and macro, below it london, art, nikon and 2008
@@ -103,9 +105,21 @@ def command(
         concepts = read_concepts(wordnet)
     except FileNotFoundError as err:
         raise stop(console, f"{err.filename}: no WordNet there (on Debian: apt install wordnet-base)") from err
-    bundle = load_bundle(model)
+    try:
+        bundle = load_bundle(model)
+    except StartupError as err:
+        raise stop(console, str(err)) from err
     dataset = read_or_exit(console, data, seed=seed)
     corpus = Corpus.of(dataset)
+    if absent := [label.name for label in bundle.labels if label.name not in corpus.label_names]:
+        raise stop(console, f"{data}: no annotations for {', '.join(absent)}, which {bundle.name} has as labels")
+    if min(len(corpus.part("train")), len(corpus.part("calibrate"))) < FEWEST_PHOTOS:
+        raise stop(
+            console, f"{data}: {len(corpus.photos):,} photos are too few: {FEWEST_PHOTOS} to calibrate on, at least"
+        )
+    too_few = f"{data}: too few of its tags can be judged, by a label or by looking, to fit anything"
+    if not (corpus.tags.take(corpus.part("train")).counts() >= MIN_PHOTOS).any():
+        raise stop(console, too_few)
     with progress(console, "Looking at photos") as advance:
         look = tagger_look(bundle, dataset, corpus.photos, cache, advance)
     arrays = library_arrays(corpus, look, corpus.part("train", "calibrate")) | word_arrays(bundle, corpus)
@@ -113,6 +127,8 @@ def command(
     weigh = Weighing(bundle, corpus, look, corpus.part("train"), concepts, words)
     with progress(console, "Weighing evidence") as advance:
         examples = weigh.examples(corpus.part("calibrate"), advance)
+    if not all(0 < each.right.sum() < len(each.right) for each in (examples.given, examples.missing, examples.typed)):
+        raise stop(console, too_few)
     folder = out or model / artefact.FOLDER
     content = artefact.pack(arrays, concepts)
     manifest = fit(bundle, examples, content, typed_share=typed_share(corpus, corpus.part("train")))
@@ -175,7 +191,8 @@ class Weighing:
             here = found.place > 0
             given.append(Examples(found.features()[here], right[here], labels[here]))
             missing.append(Examples(found.features()[~here], right[~here], labels[~here]))
-            strangers = [str(tag) for tag in rng.choice(pool, rng.binomial(3, SWAPPED)) if tag not in tags]
+            drawn = rng.choice(pool, rng.binomial(3, SWAPPED)).tolist() if pool else []
+            strangers = [tag for tag in drawn if tag not in tags]
             seen = dict.fromkeys([*(tag for tag in tags if self._open(tag)), *strangers])
             swapped.append(self._unlabelled(row, (*tags, *strangers), list(seen), right=[tag in tags for tag in seen]))
             offered = [tag for tag in self._offered(row) if self._open(tag)]
