@@ -89,7 +89,8 @@ def people_gave(tags: Collection[ImageTag]) -> tuple[str, ...]:
         tag
         for tag in tags
         if tag.state is TagState.CONFIRMED
-        or (tag.state is TagState.SUGGESTED and tag.source in (TagSource.USER, TagSource.IMPORT))
+        or (tag.state is TagState.SUGGESTED and tag.source is TagSource.USER)
+        or (tag.state is TagState.SUGGESTED and tag.source is TagSource.IMPORT and tag.position is not None)
     ]
     return tuple(tag.name for tag in sorted(given, key=lambda tag: (tag.position is None, tag.position, tag.name)))
 

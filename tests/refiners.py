@@ -23,7 +23,7 @@ from tagwright_server.refinement.evidence import FEATURES
 
 STARTER = 80  # photos
 SKY, DOG = 90, 10
-_CONCEPTS = frozenset({"beach", "collie", "cat", "moon", "rock", "kitten"})
+_CONCEPTS = frozenset({"beach", "collie", "cat", "moon", "rock", "kitten", "owl"})
 
 
 class LookingEye(Eye):
@@ -95,7 +95,7 @@ def write_batch_refiner(bundle: Bundle) -> None:
         "basis": np.eye(2),
         "gain": np.ones(2),
         "scale": np.ones(2),
-        "own": np.zeros(1),
+        "own": np.full(1, 0.1),
         "slope": np.full(2, 10.0),
         "offset": np.full(2, -5.0),
     }

@@ -274,7 +274,7 @@ class FilesContract:
         self, opened: Callable[[], PhotoIndex], file: Path, store: Store, folder: Path
     ) -> None:
         def vectors(index: PhotoIndex) -> bytes:
-            return np.concatenate([block for block, _ in index.entries()]).tobytes()
+            return np.concatenate([some.vectors for some in index.entries()]).tobytes()
 
         from_file = vectors(opened())
         file.unlink()

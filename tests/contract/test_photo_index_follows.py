@@ -101,7 +101,8 @@ class FollowingContract:
             a_tag("cat", score=0.9),
             a_tag("dog", CONFIRMED),
             a_tag("eel", REJECTED),
-            a_tag("fox", source=TagSource.IMPORT, position=None),
+            a_tag("fox", source=TagSource.IMPORT, position=3),
+            a_tag("hen", source=TagSource.IMPORT, position=None),  # only suggested to the photo, from outside
             a_tag("gnu", source=TagSource.REFINEMENT),
         ]
         image = indexed(store, people[0], Q, *tags)
@@ -179,7 +180,8 @@ class FollowingContract:
     ) -> None:
         for n in range(5):
             indexed(store, people[0], a_vector(n), typed(f"tag {n}"))
-        [(vectors, tags)] = following().entries()
+        [some] = following().entries()
+        vectors, tags = some.vectors, some.tags
         assert sorted(tags) == [(f"tag {n}",) for n in range(5)]
         for vector, [tag] in zip(vectors, tags, strict=True):
             np.testing.assert_allclose(vector, a_vector(int(tag[-1])), atol=1e-3)

@@ -48,8 +48,8 @@ def in_it(index: PhotoIndex) -> Heard:
     """All of an index."""
     return Counter(
         (each, vector.tobytes())
-        for vectors, tags in index.entries()
-        for vector, each in zip(vectors, tags, strict=True)
+        for some in index.entries()
+        for vector, each in zip(some.vectors, some.tags, strict=True)
     )
 
 

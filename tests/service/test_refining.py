@@ -9,9 +9,10 @@ from typing import Any
 import bundles
 import grpc
 import pytest
-from people import REJECTED, SHARED, Person, administrator, failed, person, unique
+from people import REJECTED, SHARED, SUGGESTED, Person, administrator, failed, person, unique
 from refiners import DOG, SKY, STARTER, LookingEye, write_batch_refiner, write_refiner
-from servers import FakeDecoder, Running, await_true, running
+from servers import FakeDecoder, Running, await_true, bearer, running
+from uploads import upload
 
 from tagwright.v1 import image_pb2, tag_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
@@ -46,6 +47,13 @@ def shared(with_refiner: Path, database_of_module: dict[str, Any]) -> Iterator[R
 @pytest.fixture
 def ann(shared: Running) -> Person:
     return person(shared)
+
+
+@pytest.fixture
+def alone(with_refiner: Path) -> Iterator[Person]:
+    """Somebody with a server for themselves, where no other test's photos vote."""
+    with running(with_refiner, backend=LookingEye(), decoder=FakeDecoder()) as serving:
+        yield person(serving)
 
 
 @pytest.fixture
@@ -125,13 +133,46 @@ def test_private_photos_vote_for_nobody_but_those_who_may_see_them(ann: Person, 
     score = 60
     mine = [ann.store(unique(score), "kitten").image_id for _ in range(14)]
     assert said(refine(ann, image=unique(score)))["kitten"] == ADD
-    answer = refine(bob, "kitten", image=unique(score))
-    assert said(answer)["kitten"] != KEEP
-    assert not evidence(answer, "kitten", tag_pb2.EVIDENCE_KIND_NEIGHBOURS).image_ids
+    [told] = refine(bob, "kitten", image=unique(score)).decisions[:1]
+    assert (told.name, told.decision, told.HasField("score")) == ("kitten", UNSURE, False)
+    [reason] = told.evidence
+    assert reason.kind == tag_pb2.EVIDENCE_KIND_NOT_VISIBLE
+    nobody = refine(bob, "qwertyuiop", image=unique(score)).decisions[0].evidence[0]
+    assert (reason.text, reason.value) == (nobody.text, nobody.value)  # not even that there is such a tag
     assert "kitten" not in said(refine(bob, image=unique(score)))
     for image_id in mine:
         ann.UpdateImage(pb.UpdateImageRequest(image_id=image_id, visibility=SHARED))
     assert said(refine(bob, image=unique(score)))["kitten"] == ADD
+
+
+def test_a_shared_photo_gets_no_name_from_its_owners_private_ones(ann: Person, bob: Person) -> None:
+    score = 36
+    for _ in range(14):
+        ann.store(unique(score), "owl")
+    private = ann.store(unique(score), "beach", options=SHORT)
+    shared = ann.store(unique(score), "beach", options=SHORT, visibility=SHARED)
+    assert said(private)["owl"] == ADD
+    assert "owl" not in said(shared)
+    assert "owl" not in {tag.name for tag in bob.get(shared.image_id).tags}
+
+
+def test_an_authors_photos_do_not_crowd_out_those_of_others(alone: Person) -> None:
+    near, far = 54, 53
+    for _ in range(30):
+        alone.store(unique(near), "rock", author="Ada")
+    for at in range(12):
+        alone.store(unique(far), "cat", author=f"author {at}")
+    answer = refine(alone, "cat", image=unique(near))
+    assert len(evidence(answer, "cat", tag_pb2.EVIDENCE_KIND_NEIGHBOURS).image_ids) == 12
+
+
+def test_tags_that_become_frequent_and_rare_again_do_no_harm(alone: Person) -> None:
+    first = [alone.store(unique(15), "rock", "grandma").image_id for _ in range(9)]
+    alone.store(unique(15), "grandma")
+    refine(alone, "grandma", "rock", image=unique(15))
+    for image_id in first:
+        alone.delete(image_id)
+        assert said(refine(alone, "grandma", "rock", image=unique(15))).keys() >= {"grandma", "rock"}
 
 
 def test_a_photo_does_not_vote_for_its_own_tags(ann: Person) -> None:
@@ -154,19 +195,22 @@ def test_an_alias_is_judged_as_the_tag_that_it_means(ann: Person) -> None:
     assert said(refine(ann, "lassie", "collie", image=unique(DOG))) == {"collie": KEEP}
 
 
-def test_the_starter_library_and_the_labels_go_by_the_names_that_tags_have_here(with_refiner: Path) -> None:
-    with running(with_refiner, backend=LookingEye(), decoder=FakeDecoder()) as serving:
-        ann, admin = person(serving), administrator(serving)
-        admin.SetTagRules(pb.SetTagRulesRequest(name="seaside", aliases=["beach"]))
-        admin.SetTagRules(pb.SetTagRulesRequest(name="heavens", aliases=["sky"]))
-        await_true(lambda: "seaside" in said(refine(ann, image=unique(SKY))))
-        assert said(refine(ann, image=unique(SKY))) == {"seaside": ADD}
-        answer = refine(ann, "seaside", "sky", image=unique(SKY))
-        assert said(answer) == {"seaside": KEEP, "heavens": KEEP}
-        assert evidence(answer, "heavens", tag_pb2.EVIDENCE_KIND_MODEL_SCORE).value == pytest.approx(0.9, abs=1e-3)
-        assert "20 of the 20" in evidence(answer, "seaside", tag_pb2.EVIDENCE_KIND_NEIGHBOURS).text
-        admin.SetTagRules(pb.SetTagRulesRequest(name="seaside"))
-        await_true(lambda: "beach" in said(refine(ann, image=unique(SKY))))
+def test_the_starter_library_and_the_labels_go_by_the_names_that_tags_have_here(alone: Person) -> None:
+    admin = administrator(alone.server)
+    admin.SetTagRules(pb.SetTagRulesRequest(name="seaside", aliases=["beach"]))
+    admin.SetTagRules(pb.SetTagRulesRequest(name="heavens", aliases=["sky"]))
+    await_true(lambda: "seaside" in said(refine(alone, image=unique(SKY))))
+    assert said(refine(alone, image=unique(SKY))) == {"seaside": ADD}
+    answer = refine(alone, "seaside", "sky", image=unique(SKY))
+    assert said(answer) == {"seaside": KEEP, "heavens": KEEP}
+    assert evidence(answer, "heavens", tag_pb2.EVIDENCE_KIND_MODEL_SCORE).value == pytest.approx(0.9, abs=1e-3)
+    assert "20 of the 20" in evidence(answer, "seaside", tag_pb2.EVIDENCE_KIND_NEIGHBOURS).text
+    image_id = alone.store(unique(SKY), "collie").image_id
+    retagged(alone, image_id)
+    kept = {tag.name: tag for tag in alone.get(image_id).tags}
+    assert (kept["seaside"].source, kept["seaside"].model_version) == (REFINED, "nightly@1")  # it knows only beaches
+    admin.SetTagRules(pb.SetTagRulesRequest(name="seaside"))
+    await_true(lambda: "beach" in said(refine(alone, image=unique(SKY))))
 
 
 def test_a_parent_by_rule_comes_with_what_a_person_confirmed(ann: Person) -> None:
@@ -177,6 +221,46 @@ def test_a_parent_by_rule_comes_with_what_a_person_confirmed(ann: Person) -> Non
     answer = refine(ann, image_id=image_id)
     assert said(answer)["stone"] == ADD
     assert list(evidence(answer, "stone", tag_pb2.EVIDENCE_KIND_RULE).tags) == ["rock"]
+
+
+def test_what_neighbours_have_implies_its_parents_too(ann: Person) -> None:
+    administrator(ann.server).SetTagRules(pb.SetTagRulesRequest(name="beach", parents=["shoreline"]))
+    answer = refine(ann, "sky", image=unique(SKY))
+    assert said(answer) == {"sky": KEEP, "beach": ADD, "shoreline": ADD}
+    assert list(evidence(answer, "shoreline", tag_pb2.EVIDENCE_KIND_RULE).tags) == ["beach"]
+    administrator(ann.server).SetTagRules(pb.SetTagRulesRequest(name="beach"))
+
+
+def test_what_is_suggested_from_outside_is_not_the_owners(ann: Person) -> None:
+    image_id = ann.store(unique(SKY)).image_id
+    ann.review(image_id, suggest=[pb.SuggestedTag(name="beach", score=0.9)])
+    answer = refine(ann, image_id=image_id)
+    assert said(answer)["beach"] == ADD
+    assert tag_pb2.EVIDENCE_KIND_USER_TAG not in {
+        each.kind for decision in answer.decisions for each in decision.evidence
+    }
+
+
+def test_tagging_with_user_tags_takes_the_options_of_its_request(ann: Person) -> None:
+    for store in (False, True):
+
+        def tags(options: TaggingOptions, store: bool = store) -> set[str]:
+            request = pb.TagImageRequest(image=unique(SKY), user_tags=["umbrella"], options=options, store=store)
+            return {tag.name for tag in ann.TagImage(request).tags.tags if tag.source != tag_pb2.TAG_SOURCE_USER}
+
+        assert "beach" in tags(TaggingOptions())
+        assert tags(TaggingOptions(exclude_tags=[*LABELS, "beach"])) == set()
+        assert len(tags(TaggingOptions(max_tags=1))) == 1
+        assert "beach" not in tags(TaggingOptions(min_score=0.999999))
+
+
+def test_tags_of_uploads_are_judged(ann: Person) -> None:
+    [result] = upload(
+        ann.server.stranger, [unique(SKY)], said={"user_tags": ["collie"]}, metadata=bearer(ann.token)
+    ).values()
+    kept = {tag.name: tag for tag in ann.get(result.tags.image_id).tags}
+    assert (kept["beach"].source, kept["beach"].state) == (REFINED, SUGGESTED)
+    assert kept["collie"].score < 0.2
 
 
 def test_tagging_with_user_tags_says_what_they_are_worth_and_adds_what_is_missing(ann: Person) -> None:

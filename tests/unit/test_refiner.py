@@ -50,8 +50,7 @@ VECTORS = np.concatenate([near(SKIES, 60), near(DOGS, 60)])
 TAGS = [["sky", "beach", *(["nikon"] if at % 3 else [])] for at in range(60)] + [
     ["dog", "collie", *(["nikon"] if at % 3 else [])] for at in range(60)
 ]
-STATISTICS = TagStatistics(8)
-STATISTICS.add_many(VECTORS, TAGS)
+STATISTICS = TagStatistics.of(8, lambda: [(VECTORS, TAGS)])
 LIBRARY = StarterLibrary(VECTORS, tuple(map(tuple, TAGS)))
 
 
@@ -164,6 +163,28 @@ def test_nothing_follows_from_what_cannot_be_seen() -> None:
     found = decided(photo("nikon"), RefineOptions(parents={"nikon": ("camera",)}, include=("camera",)))
     assert found["camera"].decision is Decision.UNSURE
     assert ReasonKind.RULE not in {reason.kind for reason in found["camera"].reasons}
+
+
+def test_a_rule_never_speaks_against_what_cannot_be_seen() -> None:
+    options = RefineOptions(parents={"dog": ("france",)})
+    for score, decision in ((0.97, Decision.KEEP), (0.1, Decision.UNSURE)):
+        found = decided(photo("france", dog=score), options)["france"]
+        assert found.decision is decision
+        assert (found.score is None) == (decision is Decision.UNSURE)
+
+
+def test_what_is_asked_for_comes_first_and_has_no_score_where_it_cannot_be_judged() -> None:
+    include = ("nikon", "dog", "qwertyuiop")
+    found = decided(photo(dog=0.4), RefineOptions(include=include, max_tags=3))
+    assert found.keys() == set(include)
+    assert (found["dog"].decision, found["nikon"].score, found["qwertyuiop"].score) == (Decision.UNSURE, None, None)
+    for name in ("nikon", "qwertyuiop"):
+        assert [reason.kind for reason in found[name].reasons] == [ReasonKind.NOT_VISIBLE]
+
+
+def test_no_number_of_photos_is_told_beyond_votes() -> None:
+    for tag in ("nikon", "unheard of", "rock"):
+        assert not any(each.isdigit() for each in decided(photo(tag, "sky"))[tag].reasons[0].text.split("(")[0])
 
 
 def test_options_narrow_what_is_added_and_name_what_is_judged() -> None:

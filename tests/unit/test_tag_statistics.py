@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tagwright_server.refinement.statistics import TagStatistics
+from tagwright_server.refinement.statistics import Seen, TagStatistics
 
 NAMES = ("sky", "dog", "cat", "2008", "rare")
-LIBRARIES = st.lists(st.lists(st.sampled_from(NAMES), max_size=6), min_size=1, max_size=12)
+TAGS = st.lists(st.sampled_from(NAMES), max_size=6)
+LIBRARIES = st.lists(TAGS, min_size=1, max_size=12)
 
 
 def vectors(count: int, size: int = 6, seed: int = 0) -> NDArray[np.float32]:
@@ -25,9 +26,7 @@ def vectors(count: int, size: int = 6, seed: int = 0) -> NDArray[np.float32]:
 
 
 def filled(tags: Sequence[Sequence[str]], *, min_photos: int = 1) -> TagStatistics:
-    found = TagStatistics(6, min_photos=min_photos)
-    found.add_many(vectors(len(tags)), tags)
-    return found
+    return TagStatistics.of(6, lambda: [(vectors(len(tags)), tags)], min_photos=min_photos)
 
 
 def assert_same(one: TagStatistics, other: TagStatistics) -> None:
@@ -42,7 +41,38 @@ def test_one_by_one_is_all_at_once(tags: list[list[str]]) -> None:
     slowly = TagStatistics(6, min_photos=1)
     for vector, mine in zip(vectors(len(tags)), tags, strict=True):
         slowly.add(vector, mine)
+    slowly.admit(slowly.wanted(), [(vectors(len(tags)), tags)])
     assert_same(slowly, filled(tags))
+
+
+@given(st.lists(st.tuples(TAGS, st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_whatever_comes_and_goes_columns_know_of_every_photo_that_is_there(
+    steps: list[tuple[list[str], bool, bool]],
+) -> None:
+    found, photos = TagStatistics(6, min_photos=3), vectors(len(steps))
+    here: dict[int, list[str]] = {}
+    for at, (tags, goes, admits) in enumerate(steps):
+        if goes and here:
+            row = min(here)
+            found.remove(photos[row], here.pop(row))
+        found.add(photos[at], tags)
+        here[at] = tags
+        if admits:
+            found.admit(found.wanted(), [(photos[[*here]], list(here.values()))])
+    found.admit(found.wanted(), [(photos[[*here]], list(here.values()))])
+    right = TagStatistics.of(6, lambda: [(photos[[*here]], list(here.values()))], min_photos=3)
+    assert [found.known(name) for name in NAMES] == [right.known(name) for name in NAMES]
+    assert found.counts(NAMES).tolist() == right.counts(NAMES).tolist()
+    assert found.cooccurrences(NAMES, NAMES).tolist() == right.cooccurrences(NAMES, NAMES).tolist()
+    ask = vectors(3, seed=9)
+    found.admit(found.wanted(), [])
+    assert np.allclose(fresh(found).probe(ask, NAMES), fresh(right).probe(ask, NAMES), atol=1e-2)
+
+
+def fresh(statistics: TagStatistics) -> TagStatistics:
+    """The same with its probes solved anew."""
+    statistics._probes = None
+    return statistics
 
 
 @given(LIBRARIES, st.lists(st.sampled_from(NAMES), max_size=6))
@@ -70,11 +100,13 @@ def test_a_tag_of_few_photos_says_nothing() -> None:
     assert math.isnan(found.visualness("rare"))
 
 
-def test_a_tag_gets_its_say_once_enough_photos_have_it() -> None:
+def test_a_tag_that_enough_photos_have_waits_for_its_column() -> None:
     found = filled([["sky"], ["sky"]], min_photos=3)
-    assert not found.known("sky")
+    assert found.wanted() == []
     found.add(vectors(1)[0], ["sky"])
-    assert found.known("sky")
+    assert (found.known("sky"), found.wanted()) == (False, ["sky"])
+    found.admit(["sky"], [(vectors(3), [["sky"]] * 3)])
+    assert (found.known("sky"), found.wanted()) == (True, [])
 
 
 def test_the_probe_is_ridge_regression_in_deviations_from_the_mean_over_the_library() -> None:
@@ -95,8 +127,7 @@ def test_a_tag_that_goes_with_the_look_is_visible_and_one_by_chance_is_not() -> 
     rng = np.random.default_rng(3)
     photos = vectors(2000)
     tags = [["sky"] * bool(photo[0] > 0.4) + ["2008"] * bool(rng.random() < 0.2) for photo in photos]
-    found = TagStatistics(6)
-    found.add_many(photos, tags)
+    found = TagStatistics.of(6, lambda: [(photos, tags)])
     assert found.visualness("sky") > 0.6
     assert found.visualness("2008") < 0.15
 
@@ -108,16 +139,35 @@ def test_an_empty_library_knows_nothing() -> None:
     assert math.isnan(found.visualness("sky"))
 
 
-def test_a_copy_goes_its_own_way() -> None:
-    found = filled([["sky"], ["dog"]])
-    other = found.copy()
-    other.add(vectors(1)[0], ["sky"])
-    assert_same(found, filled([["sky"], ["dog"]]))
-    assert other.count("sky") == 2
-
-
-def test_there_are_no_more_columns_than_said() -> None:
-    found = TagStatistics(6, min_photos=1, most_columns=2)
-    found.add_many(vectors(3), [["a", "b", "c"]] * 3)
+def test_columns_are_those_of_the_commonest_tags_and_rare_ones_make_room() -> None:
+    tags = [["a", "b"], ["a", "b"], ["a", "c"], ["a"]]
+    found = TagStatistics.of(6, lambda: [(vectors(4), tags)], min_photos=1, most_columns=2)
     assert [found.known(tag) for tag in "abc"] == [True, True, False]
-    assert found.count("c") == 3
+    assert found.count("c") == 1
+    for _ in range(3):
+        found.add(vectors(1)[0], ["c"])
+    assert found.wanted() == ["c"]
+    found.admit(["c"], [(np.vstack([vectors(4), vectors(3)]), [*tags, ["c"], ["c"], ["c"]])])
+    assert [found.known(tag) for tag in "abc"] == [True, False, True]
+    assert found.cooccurrences(["c"], ["a", "b", "c"]).tolist() == [[1, 0, 4]]
+    assert found.wanted() == []
+
+
+def test_a_tag_that_few_photos_still_have_gives_its_column_up() -> None:
+    found = filled([["sky"], ["sky"], ["dog"]], min_photos=2)
+    found.remove(vectors(3)[0], ["sky"])
+    assert found.wanted() == []
+    assert not found.known("sky")
+
+
+def test_who_sees_too_few_photos_with_a_tag_is_told_nothing_of_it() -> None:
+    found = filled([["sky", "hydra"]] * 5 + [["sky"]] * 5, min_photos=3)
+    mine = {"sky": 4, "hydra": 2}
+    seen = Seen(found, lambda tag: mine.get(tag, 0))
+    assert (seen.known("sky"), seen.known("hydra")) == (True, False)
+    assert (seen.count("sky"), seen.count("hydra")) == (4, 2)
+    assert seen.counts(["sky", "hydra", "nobody"]).tolist() == [10, 2, 0]
+    assert seen.cooccurrences(["sky", "hydra"], ["sky", "hydra"]).tolist() == [[10, 0], [0, 0]]
+    assert seen.probe(vectors(1), ["hydra"]).tolist() == [[0.0]]
+    assert math.isnan(seen.visualness("hydra"))
+    assert seen.visualness("sky") == found.visualness("sky")

@@ -88,7 +88,9 @@ class _EvidenceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     EVIDENCE_KIND_UNSPECIFIED: _EvidenceKind.ValueType  # 0
     """Not said."""
     EVIDENCE_KIND_MODEL_SCORE: _EvidenceKind.ValueType  # 1
-    """The model's calibrated score; `threshold` is the label's threshold that applied."""
+    """The model's calibrated score. With a tag, `threshold` is the label's threshold that applied; with a decision, which
+    rests on more than the score, it is absent.
+    """
     EVIDENCE_KIND_NEIGHBOURS: _EvidenceKind.ValueType  # 2
     """How many photos that look alike have the tag, in standard deviations above what chance gives; `image_ids` are those
     that do.
@@ -96,8 +98,8 @@ class _EvidenceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     EVIDENCE_KIND_PROBE: _EvidenceKind.ValueType  # 3
     """How well the look fits what the tag's own photos look like, in standard deviations above the average photo."""
     EVIDENCE_KIND_COOCCURRENCE: _EvidenceKind.ValueType  # 4
-    """How much more often the tag comes with the photo's other tags, `tags`, than without them: the logarithm (base 2) of
-    the ratio.
+    """How much more often the tag comes with the photo's other tags, `tags`, than chance gives: the logarithm (base 2) of
+    the ratio for the first of them, in steps of a half.
     """
     EVIDENCE_KIND_USER_TAG: _EvidenceKind.ValueType  # 5
     """The owner gave it; the number is its place among the owner's tags, from 1."""
@@ -116,7 +118,9 @@ class EvidenceKind(_EvidenceKind, metaclass=_EvidenceKindEnumTypeWrapper):
 EVIDENCE_KIND_UNSPECIFIED: EvidenceKind.ValueType  # 0
 """Not said."""
 EVIDENCE_KIND_MODEL_SCORE: EvidenceKind.ValueType  # 1
-"""The model's calibrated score; `threshold` is the label's threshold that applied."""
+"""The model's calibrated score. With a tag, `threshold` is the label's threshold that applied; with a decision, which
+rests on more than the score, it is absent.
+"""
 EVIDENCE_KIND_NEIGHBOURS: EvidenceKind.ValueType  # 2
 """How many photos that look alike have the tag, in standard deviations above what chance gives; `image_ids` are those
 that do.
@@ -124,8 +128,8 @@ that do.
 EVIDENCE_KIND_PROBE: EvidenceKind.ValueType  # 3
 """How well the look fits what the tag's own photos look like, in standard deviations above the average photo."""
 EVIDENCE_KIND_COOCCURRENCE: EvidenceKind.ValueType  # 4
-"""How much more often the tag comes with the photo's other tags, `tags`, than without them: the logarithm (base 2) of
-the ratio.
+"""How much more often the tag comes with the photo's other tags, `tags`, than chance gives: the logarithm (base 2) of
+the ratio for the first of them, in steps of a half.
 """
 EVIDENCE_KIND_USER_TAG: EvidenceKind.ValueType  # 5
 """The owner gave it; the number is its place among the owner's tags, from 1."""
@@ -335,8 +339,8 @@ class ImageTags(google.protobuf.message.Message):
 
     @property
     def decisions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TagDecision]:
-        """What refinement says of the user tags of the request, and which it adds. Only where the request has user tags and
-        the model has a refiner.
+        """What refinement says of the tags that people gave the photo, and which it adds: in the answers of TagImage and
+        TagImages, where there are such tags and the model has a refiner.
         """
 
     def __init__(

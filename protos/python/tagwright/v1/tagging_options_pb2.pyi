@@ -50,7 +50,9 @@ class TaggingOptions(google.protobuf.message.Message):
     """Return for each tag what it rests on."""
     @property
     def include_tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Tags returned whatever their score. At most 256; each must be a label of the model."""
+        """Tags returned whatever their score. At most 256; each must be a label of the model. RefineTags takes any tag, and
+        those come before others where `max_tags` cuts.
+        """
 
     @property
     def exclude_tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:

@@ -204,7 +204,7 @@ class TaggingServiceServicer(object):
 
         Tags that cannot be judged by looking, such as names, places, years and cameras, are never removed.
         Idempotent, as long as the stored photos stay the same. Errors: IMAGE_REJECTED, ARGUMENT_INVALID (also where the
-        model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE.
+        model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE, BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

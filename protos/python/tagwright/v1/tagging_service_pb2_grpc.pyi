@@ -539,7 +539,7 @@ class TaggingServiceStub(typing.Generic[_TaggingServiceTagImageType, _TaggingSer
 
     Tags that cannot be judged by looking, such as names, places, years and cameras, are never removed.
     Idempotent, as long as the stored photos stay the same. Errors: IMAGE_REJECTED, ARGUMENT_INVALID (also where the
-    model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE.
+    model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE, BUSY.
     """
 
     GetImage: _TaggingServiceGetImageType
@@ -788,7 +788,7 @@ class TaggingServiceServicer(metaclass=abc.ABCMeta):
 
         Tags that cannot be judged by looking, such as names, places, years and cameras, are never removed.
         Idempotent, as long as the stored photos stay the same. Errors: IMAGE_REJECTED, ARGUMENT_INVALID (also where the
-        model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE.
+        model has no refiner), NOT_FOUND (no such photo, or model), OVERLOADED, MODEL_UNAVAILABLE, BUSY.
         """
 
     @abc.abstractmethod

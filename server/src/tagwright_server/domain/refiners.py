@@ -27,7 +27,7 @@ def open_refineries(models: Models, store: Store, index_folder: Path) -> dict[st
             name = full_name(model)
             read = artefact.load(folder, model=name, model_digest=model.digest, embedding_size=model.embedding_size)
             index = partial(PhotoIndex, store, name, model.embedding_size, index_folder)
-            found[name] = Refinery(read, index, store.tags.aliases)
+            found[name] = Refinery(read, index, store.tags)
             log.info("refiner of %s: %d photos in its starter library", name, len(read.starter))
     return found
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +22,19 @@ from tagwright_server.refinement.artefact import Artefact
 from tagwright_server.refinement.batch import BatchThresholds
 from tagwright_server.refinement.records import NOBODY, Neighbours, Photo, RefineOptions, TagDecision
 from tagwright_server.refinement.refiner import Refiner
-from tagwright_server.store.photo_index import Entry, PhotoIndex
+from tagwright_server.refinement.starter import StarterLibrary
+from tagwright_server.refinement.statistics import Photos, Seen, Statistics, TagStatistics
+from tagwright_server.refinement.tag_counts import EVERYBODY, TagCounts
+from tagwright_server.store.photo_index import Entries, Entry, PhotoIndex
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_S = 2.0  # that a call waits for the index of a server that has just been started
+_PATIENCE_S = 2.0  # that calls wait for the index of a server that has just been started
+_BRIEF_S = 0.5  # that a call waits for others who take in changes
+_FEW = 500  # changed photos that a call itself takes in: .1 s
+_SMALL = 50_000  # photos among which those of a tag are found in a few milliseconds
+_DEEPEST = 16  # times as many photos as are to vote, among which so many authors are looked for
+_REST = 20  # times as long as tags took to be looked up, until others are
 _LOOK_EVERY_S = 1.0  # so that a call finds little to catch up with
 _AT_ONCE = 50  # photos that change their tags while nobody can ask: a few milliseconds
 _SAVE_EVERY_S = 600.0  # what a start after a kill has to read again
@@ -31,23 +43,40 @@ _SAVE_EVERY_S = 600.0  # what a start after a kill has to read again
 OpenIndex = Callable[[], PhotoIndex]
 
 
+class TagRules(Protocol):
+    """What names mean here, and what follows from tags."""
+
+    def aliases(self) -> Mapping[str, str]:
+        """Return every alias, and the tag that it means."""
+
+    def parents(self, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the parents of those tags that have any, and of their parents, all the way up."""
+
+
 class Refinery:
     """A refiner, the photos that vote, and the thread that keeps up with them; `start` and `stop` it."""
 
-    def __init__(self, artefact: Artefact, index: OpenIndex, aliases: Callable[[], Mapping[str, str]] = dict) -> None:
-        """`aliases` returns the other names that tags have here, and the tags that they mean."""
+    def __init__(self, artefact: Artefact, index: OpenIndex, rules: TagRules) -> None:
         self.refiner = Refiner(artefact)
         self._artefact = artefact
-        self._find_aliases = aliases
+        self._rules = rules
         self._aliases: Mapping[str, str] = {}
         self._starter = artefact.starter
         self._statistics = artefact.starter.statistics()
+        self._counts = _counted(artefact.starter, ())
         self._open_index = index
         self._index: PhotoIndex | None = None
-        self._lock = threading.Lock()  # over the statistics
+        self._lock = threading.Lock()  # over the statistics and the counts
         self._opened = threading.Event()
+        self._patience_s = _PATIENCE_S
+        self._admit_from_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refinery", daemon=True)
+
+    @property
+    def opening(self) -> bool:
+        """Whether photos that are kept do not vote yet, but are about to."""
+        return not self._opened.is_set()
 
     def start(self) -> None:
         """Open the index and follow the database."""
@@ -66,31 +95,58 @@ class Refinery:
     ) -> tuple[TagDecision, ...]:
         """Judge a photo's tags by the photos that the account `viewer` sees, None: all; `but` is the photo's own id."""
         neighbours = self._neighbours(photo.embedding, viewer, but)
+        refiner = self.refiner
+        options = replace(options, parents=self._parents(refiner.candidates(photo, neighbours, options), photo))
         with self._lock:
-            return tuple(self.refiner.refine(photo, neighbours, self._statistics, options))
+            return tuple(refiner.refine(photo, neighbours, self._told(viewer), options))
 
-    def decide(self, photo: Photo, scores: Mapping[str, float], thresholds: BatchThresholds) -> tuple[TagDecision, ...]:
+    def decide(
+        self, photo: Photo, scores: Mapping[str, float], thresholds: BatchThresholds, *, viewer: str | None
+    ) -> tuple[TagDecision, ...]:
         """Judge a photo's tags by scores that a batch refiner gave, with its thresholds."""
+        parents = self._parents(scores, photo)
         with self._lock:
-            return tuple(self.refiner.decide(photo, scores, self._statistics, thresholds))
+            return tuple(self.refiner.decide(photo, scores, self._told(viewer), thresholds, parents))
 
     def size(self, viewer: str | None) -> int:
         """Return how many photos can vote."""
         index = self._index
         return len(self._starter) + (index.count(visible_to=viewer) if index is not None else 0)
 
+    def _parents(self, names: Iterable[str], photo: Photo) -> Mapping[str, tuple[str, ...]]:
+        return self._rules.parents(sorted({*names, *photo.confirmed}))
+
+    def _told(self, viewer: str | None) -> Statistics:
+        """Return what an account may be told of; call with the lock."""
+        if viewer is None:
+            return self._statistics
+        return Seen(self._statistics, partial(self._counts.seen, viewer))
+
     def _neighbours(self, vector: NDArray[np.float32], viewer: str | None, but: str) -> Neighbours:
         limit = self.refiner.neighbours
-        self._opened.wait(_PATIENCE_S)
+        if not self._opened.wait(self._patience_s):
+            self._patience_s = 0.0  # it takes longer: nobody else waits
         index = self._index
         own, photos = NOBODY, 0
         if index is not None:
-            index.catch_up()  # a photo counts from the moment that it was acknowledged
-            found = index.neighbours(vector, limit=limit + 1, visible_to=viewer)
-            weights = np.ones(len(found.ids), np.float32)
-            own = Neighbours(found.similarities, weights, found.ids, found.authors, found.tags).without(but)
+            # A photo counts from the moment that it was acknowledged, unless many others change just then.
+            index.catch_up(patience_s=_BRIEF_S, most=_FEW)
+            if self._statistics.ripe and index.size <= _SMALL:
+                self._admit(index)
+            own = self._nearest(index, vector, limit, viewer).without(but)
             photos = index.count(visible_to=viewer)
         return own.merged(self._starter.neighbours(vector, limit, own_photos=photos), limit)
+
+    def _nearest(self, index: PhotoIndex, vector: NDArray[np.float32], limit: int, viewer: str | None) -> Neighbours:
+        """Return photos of so many authors and one more, where there are so many not much farther away."""
+        asked = limit + 1
+        while True:
+            found = index.neighbours(vector, limit=asked, visible_to=viewer)
+            known = [author for author in found.authors if author]
+            if len(found.ids) - len(known) + len(set(known)) > limit or not len(found.ids) == asked < _DEEPEST * limit:
+                weights = np.ones(len(found.ids), np.float32)
+                return Neighbours(found.similarities, weights, found.ids, found.authors, found.tags)
+            asked *= 4
 
     def _run(self) -> None:
         while not self._stop.is_set() and self._index is None:
@@ -101,6 +157,7 @@ class Refinery:
                 self._stop.wait(err.retry_after_s)
             except Exception:
                 log.exception("the index of photos cannot be opened; photos of the starter library vote alone")
+                self._opened.set()
                 return
         unsaved_s = 0.0
         while not self._stop.wait(_LOOK_EVERY_S):
@@ -117,25 +174,48 @@ class Refinery:
     def _open(self) -> None:
         self._follow_names()
         index = self._open_index()
-        statistics = self._starter.statistics()
-        for vectors, tags in index.entries():
-            statistics.add_many(vectors, tags)
+
+        def photos() -> Photos:
+            yield self._starter.vectors, self._starter.tags
+            for some in index.entries():
+                yield some.vectors, some.tags
+
+        statistics = TagStatistics.of(self._starter.vectors.shape[1], photos)
+        counts = _counted(self._starter, index.entries())
         index.subscribe(self._changed)
         with self._lock:
-            self._statistics = statistics
+            self._statistics, self._counts = statistics, counts
         self._index = index
         self._opened.set()
 
     def _follow(self, *, save: bool) -> None:
         if self._index is not None:
             self._index.catch_up()
+            self._admit(self._index)
             if save:
                 self._index.save()
         self._follow_names()
 
+    def _admit(self, index: PhotoIndex) -> None:
+        """Look up the photos of tags that have become frequent; not too often where it takes long."""
+        begun_s = time.monotonic()
+        if begun_s < self._admit_from_s:
+            return
+        with index.still():
+            with self._lock:
+                tags = frozenset(self._statistics.wanted())
+            if not tags:
+                return
+            rows = [row for row, mine in enumerate(self._starter.tags) if not tags.isdisjoint(mine)]
+            starter = (self._starter.vectors[rows], [self._starter.tags[row] for row in rows])
+            own = [(some.vectors, some.tags) for some in index.with_tags(tags)]
+            with self._lock:
+                self._statistics.admit(sorted(tags), [starter, *own])
+        self._admit_from_s = begun_s + _REST * (time.monotonic() - begun_s)
+
     def _follow_names(self) -> None:
         """Call tags what they are called here, also those of the starter library and of the model's labels."""
-        aliases = self._find_aliases()
+        aliases = self._rules.aliases()
         if aliases == self._aliases:
             return
         refiner, before, after = Refiner(self._artefact, aliases), self._starter, self._artefact.starter.under(aliases)
@@ -143,13 +223,31 @@ class Refinery:
         for start in range(0, len(changed), _AT_ONCE):
             with self._lock:
                 for row in changed[start : start + _AT_ONCE]:
-                    self._statistics.remove(before.vectors[row], before.tags[row])
-                    self._statistics.add(after.vectors[row], after.tags[row])
+                    self._remove(before.vectors[row], before.tags[row], EVERYBODY)
+                    self._add(after.vectors[row], after.tags[row], EVERYBODY)
         self._starter, self.refiner, self._aliases = after, refiner, aliases
 
     def _changed(self, before: Entry | None, after: Entry | None) -> None:
         with self._lock:
             if before is not None:
-                self._statistics.remove(before.vector, before.tags)
+                self._remove(before.vector, before.tags, before.seen_by)
             if after is not None:
-                self._statistics.add(after.vector, after.tags)
+                self._add(after.vector, after.tags, after.seen_by)
+
+    def _add(self, vector: NDArray[np.float32], tags: Sequence[str], seen_by: str) -> None:
+        self._statistics.add(vector, tags)
+        self._counts.add(seen_by, tags)
+
+    def _remove(self, vector: NDArray[np.float32], tags: Sequence[str], seen_by: str) -> None:
+        self._statistics.remove(vector, tags)
+        self._counts.remove(seen_by, tags)
+
+
+def _counted(starter: StarterLibrary, entries: Iterable[Entries]) -> TagCounts:
+    counts = TagCounts()
+    for tags in starter.tags:
+        counts.add(EVERYBODY, tags)
+    for some in entries:
+        for seen_by, tags in zip(some.seen_by, some.tags, strict=True):
+            counts.add(seen_by, tags)
+    return counts

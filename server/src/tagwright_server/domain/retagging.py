@@ -24,7 +24,7 @@ from tagwright_server.domain.models import full_name
 from tagwright_server.domain.refining import Refining
 from tagwright_server.domain.tagging import ImageTags, PhotoRequest, Tagger
 from tagwright_server.domain.tags import TaggingOptions
-from tagwright_server.errors import ComeBack, DeadlineExceeded, NotFound, QuotaExceeded, TagwrightError
+from tagwright_server.errors import Busy, ComeBack, DeadlineExceeded, NotFound, QuotaExceeded, TagwrightError
 from tagwright_server.store.blobs import BlobMissing, Blobs
 from tagwright_server.store.image_records import (
     Image,
@@ -33,6 +33,7 @@ from tagwright_server.store.image_records import (
     Operation,
     OperationState,
     TagChange,
+    Visibility,
 )
 from tagwright_server.store.operations import LeaseLost
 from tagwright_server.store.store import Store
@@ -44,6 +45,7 @@ MOST_FAILURES = 100  # that are told one by one; the contract says so (operation
 _AGAIN_S = 60.0
 _BATCH = 8
 _PATIENCE_S = 60.0  # for one batch
+_OPENING_S = 1.0  # until it is looked whether photos vote by now
 _LEASE = timedelta(seconds=15)  # who was killed is followed after that; who is slower than that does no harm
 _LOOK_EVERY_S = 2.0  # for operations that other servers were asked for
 
@@ -212,6 +214,8 @@ class Runner:
                 log.info("operation %s tries its next photos once more", operation.id)
 
     def _do(self, operation: Operation, images: Sequence[Image]) -> Operation:
+        if self._refining.opening(self._refining.find(operation.model_version)[1]):
+            raise Busy("the photos that are kept do not vote yet", retry_after_s=_OPENING_S)
         looked = self._looked_at(operation, images)
         judged = self._judged(operation, images, looked)
         with self._store.transaction():
@@ -261,7 +265,12 @@ class Runner:
             if isinstance(seen_now, ImageTags):
                 tags = has.get(image.number, ())
                 said = self._refining.kept(
-                    seen_now.look, tags, owner_id=image.owner_id, but=image.id, by=operation.model_version
+                    seen_now.look,
+                    tags,
+                    owner_id=image.owner_id,
+                    shared=image.visibility is Visibility.SHARED,
+                    but=image.id,
+                    by=operation.model_version,
                 )
                 if said is not None:
                     found[image.number] = said.refined()

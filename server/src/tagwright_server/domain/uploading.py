@@ -18,6 +18,7 @@ from tagwright_server.clock import Clock
 from tagwright_server.domain.access import Caller
 from tagwright_server.domain.deadline import CallerGone, Deadline
 from tagwright_server.domain.keeping import Candidate, Keeper, KeptPhoto, candidate
+from tagwright_server.domain.refining import Refining
 from tagwright_server.domain.tagging import ImageTags, PhotoRequest, Tagger
 from tagwright_server.domain.tags import TaggingOptions
 from tagwright_server.domain.upload_values import Answer, Limits, MoveOn, Needed, Offer, Result, Slower
@@ -58,9 +59,10 @@ class _Ready:
 class Uploads:
     """The uploads in progress."""
 
-    def __init__(self, *, tagger: Tagger, keeper: Keeper, limits: Limits, clock: Clock) -> None:
+    def __init__(self, *, tagger: Tagger, refining: Refining, keeper: Keeper, limits: Limits, clock: Clock) -> None:
         self.limits = limits
         self._tagger = tagger
+        self._refining = refining
         self._keeper = keeper
         self._clock = clock
         self._lock = threading.Lock()
@@ -72,6 +74,7 @@ class Uploads:
         self._tagger.check(options)
         upload = Upload(
             tagger=self._tagger,
+            refining=self._refining,
             keeper=self._keeper,
             options=options,
             limits=self.limits,
@@ -108,6 +111,7 @@ class Upload:
         self,
         *,
         tagger: Tagger,
+        refining: Refining,
         keeper: Keeper,
         options: TaggingOptions,
         limits: Limits,
@@ -118,6 +122,7 @@ class Upload:
         on_close: Callable[[Upload], None],
     ) -> None:
         self._tagger = tagger
+        self._refining = refining
         self._keeper = keeper
         self._options = options
         self._limits = limits
@@ -357,7 +362,11 @@ class Upload:
         good: list[tuple[_Ready, Candidate]] = []
         for each, looked in zip(batch, results, strict=True):
             if isinstance(looked, ImageTags):
-                good.append((each, candidate(each.offer.submission, looked)))
+                try:
+                    photo = candidate(each.offer.submission, looked)
+                    good.append((each, self._refining.candidate(photo, self._options, by=self._by())[0]))
+                except ComeBack as err:
+                    self._end_all([each], err)
             else:
                 self._end(each.offer.id, looked, size_bytes=each.offer.size_bytes)
         if not good:

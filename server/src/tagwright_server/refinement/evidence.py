@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tagwright_server.refinement.label_words import LabelWords
 from tagwright_server.refinement.records import Neighbours, Photo
-from tagwright_server.refinement.statistics import TagStatistics
+from tagwright_server.refinement.statistics import Statistics
 
 FEATURES = ("offset", "given", "first", "votes", "probe", "others", "words", "network")
 """Columns of `Evidence.features`; what each means stands with `Evidence`."""
@@ -66,7 +66,7 @@ class Evidence:
 def gather(
     photo: Photo,
     neighbours: Neighbours,
-    statistics: TagStatistics,
+    statistics: Statistics,
     names: Sequence[str],
     label_words: LabelWords,
 ) -> Evidence:
@@ -106,7 +106,7 @@ def _votes(neighbours: Neighbours, names: Sequence[str], prior: Numbers) -> tupl
     return votes, expected, (votes - expected) / np.sqrt(prior * (1 - prior) * squared + 1.0)
 
 
-def _others(given: Sequence[str], statistics: TagStatistics, names: Sequence[str], prior: Numbers) -> Numbers:
+def _others(given: Sequence[str], statistics: Statistics, names: Sequence[str], prior: Numbers) -> Numbers:
     """What the photo's other tags say: the best linear prediction of a tag from those that are there.
 
     Of a tag that the owner gave, from the rest alone: with K the inverse covariance of the given tags, the weights of

@@ -27,7 +27,7 @@ from tagwright_server.refinement.records import (
     RefineOptions,
     TagDecision,
 )
-from tagwright_server.refinement.statistics import TagStatistics
+from tagwright_server.refinement.statistics import Statistics
 
 _CANDIDATES = 64  # of the neighbours' tags, those with most votes
 _SAME_PRECISION = 1e-6  # requests carry float32, manifests decimal text
@@ -59,7 +59,7 @@ class Refiner:
         self,
         photo: Photo,
         neighbours: Neighbours,
-        statistics: TagStatistics,
+        statistics: Statistics,
         options: RefineOptions = RefineOptions(),  # noqa: B008  (frozen)
     ) -> list[TagDecision]:
         """Return decisions: the owner's tags in their order, then those to add, the best first.
@@ -69,44 +69,56 @@ class Refiner:
         thresholds = self._thresholds(options)
         found = gather(photo, neighbours, statistics, self.candidates(photo, neighbours, options), self._label_words)
         scores = dict(zip(found.names, self.scores(found).tolist(), strict=True))
-        rules = self._raise_parents(scores, photo, statistics, options)
+        rules = self._raise_parents(scores, photo, statistics, options.parents)
         why = words.Words(photo, found, neighbours, statistics, rules)
         judged = frozenset(name for name in scores if name in rules or self.visible(name, statistics))
         given = [
             self._judge(name, scores[name], photo, judged, statistics, thresholds, why) for name in photo.user_tags
         ]
-        return given + self._additions(photo, scores, judged, rules, thresholds, options, why)
+        return given + self._additions(photo, scores, judged, rules, statistics, thresholds, options, why)
 
     def decide(
         self,
         photo: Photo,
         scores: Mapping[str, float],
-        statistics: TagStatistics,
+        statistics: Statistics,
         thresholds: BatchThresholds,
+        parents: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> list[TagDecision]:
         """Return decisions by somebody else's scores: a batch refiner's, with its thresholds by "add" and "remove".
 
-        What can be seen, and what people decided, is looked at as ever.
+        What can be seen, what people decided and what follows by rule (`parents`) is looked at as ever.
         """
+        scores = dict(scores)
+        rules = self._raise_parents(scores, photo, statistics, parents)
         default = self._manifest.default_precision
         add, remove = thresholds.get("add", {}).get(default), thresholds.get("remove", {}).get(default)
         found: list[TagDecision] = []
         for name in photo.user_tags:
             score = scores.get(name)
-            if name in photo.confirmed or score is None or not self.visible(name, statistics):
+            if name in photo.confirmed or name in photo.rejected or score is None:
                 continue
             wrong = remove is not None and score <= remove
-            why = Reason(ReasonKind.BATCH_SCORE, f"the batch refiner gives {score:.3f}", score, remove)
-            found.append(TagDecision(name, score, Decision.REMOVE if wrong else Decision.KEEP, (why,)))
+            if self.visible(name, statistics) or (name in rules and not wrong):
+                decision = Decision.REMOVE if wrong else Decision.KEEP
+                found.append(TagDecision(name, score, decision, self._by_batch(name, score, remove, rules)))
         there = {*photo.user_tags, *photo.rejected}
         taken = {self._label_of[tag] for tag in photo.user_tags if tag in self._label_of}
         for name in sorted(scores, key=lambda name: (-scores[name], name)):
             if add is None or scores[name] < add:
                 break
-            if name not in there and self._stands(name, taken) and self.visible(name, statistics):
-                why = Reason(ReasonKind.BATCH_SCORE, f"the batch refiner gives {scores[name]:.3f}", scores[name], add)
-                found.append(TagDecision(name, scores[name], Decision.ADD, (why,)))
+            judged = name in rules or self.visible(name, statistics)
+            if name not in there and name not in photo.confirmed and judged and self._stands(name, taken):
+                reasons = self._by_batch(name, scores[name], add, rules)
+                found.append(TagDecision(name, scores[name], Decision.ADD, reasons))
         return found
+
+    def _by_batch(
+        self, name: str, score: float, threshold: float | None, rules: Mapping[str, str]
+    ) -> tuple[Reason, ...]:
+        if name in rules:
+            return (words.by_rule(rules[name]),)
+        return (Reason(ReasonKind.BATCH_SCORE, f"the batch refiner gives {score:.3f}", score, threshold),)
 
     def candidates(self, photo: Photo, neighbours: Neighbours, options: RefineOptions) -> list[str]:
         """Return the tags that are weighed: the owner's, the labels, those of the neighbours, those asked for."""
@@ -121,14 +133,18 @@ class Refiner:
         scores: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         return scores
 
-    def visible(self, tag: str, statistics: TagStatistics) -> bool:
+    def visible(self, tag: str, statistics: Statistics) -> bool:
         """Whether a tag can be judged by looking: the word of a thing, that photos with it show to be one."""
         return tag in self._label_of or (
             tag in self._concepts and statistics.visualness(tag) >= self._manifest.visible_from
         )
 
     def _raise_parents(
-        self, scores: dict[str, float], photo: Photo, statistics: TagStatistics, options: RefineOptions
+        self,
+        scores: dict[str, float],
+        photo: Photo,
+        statistics: Statistics,
+        parents: Mapping[str, tuple[str, ...]],
     ) -> dict[str, str]:
         """Give each parent at least the score of its children, and return by parent the child that did so.
 
@@ -139,8 +155,8 @@ class Refiner:
         open_ = [name for name in scores if name in photo.confirmed or self.visible(name, statistics)]
         while open_:
             child = open_.pop()
-            for parent in options.parents.get(child, ()):
-                if scores[parent] < scores[child] and parent not in photo.rejected:
+            for parent in parents.get(child, ()):
+                if scores.get(parent, 0.0) < scores[child] and parent not in photo.rejected:
                     scores[parent], raised[parent] = scores[child], child
                     open_.append(parent)
         return raised
@@ -151,7 +167,7 @@ class Refiner:
         score: float,
         photo: Photo,
         judged: Collection[str],
-        statistics: TagStatistics,
+        statistics: Statistics,
         thresholds: Thresholds,
         why: words.Words,
     ) -> TagDecision:
@@ -161,10 +177,12 @@ class Refiner:
             return TagDecision(name, score, Decision.KEEP if confirmed else Decision.REMOVE, (said, *why.reasons(name)))
         if name not in judged:
             return TagDecision(name, None, Decision.UNSURE, (self._not_visible(name, statistics),))
-        if thresholds.remove is not None and score <= thresholds.remove:
-            decision = Decision.REMOVE
-        elif score >= self._keep(name, photo):
+        if score >= self._keep(name, photo):
             decision = Decision.KEEP
+        elif not self.visible(name, statistics):  # a rule may speak for it, and nothing against it
+            return TagDecision(name, None, Decision.UNSURE, (self._not_visible(name, statistics),))
+        elif thresholds.remove is not None and score <= thresholds.remove:
+            decision = Decision.REMOVE
         else:
             decision = Decision.UNSURE
         return TagDecision(name, score, decision, why.reasons(name))
@@ -179,23 +197,24 @@ class Refiner:
         scores: Mapping[str, float],
         judged: Collection[str],
         rules: Mapping[str, str],
+        statistics: Statistics,
         thresholds: Thresholds,
         options: RefineOptions,
         why: words.Words,
     ) -> list[TagDecision]:
-        there = frozenset(photo.user_tags)
-        taken = {self._label_of[tag] for tag in there if tag in self._label_of}
-        added: list[TagDecision] = []
-        for name in sorted(scores, key=lambda name: (-scores[name], name)):
-            if name in there or name in photo.rejected or name in options.exclude or name in photo.confirmed:
-                continue
-            asked = name in options.include
+        there = {*photo.user_tags, *photo.confirmed, *photo.rejected, *options.exclude}
+        taken = {self._label_of[tag] for tag in photo.user_tags if tag in self._label_of}
+        asked, added = frozenset(options.include), list[TagDecision]()
+        for name in sorted(scores.keys() - there, key=lambda name: (name not in asked, -scores[name], name)):
             least = self._least(name, photo, rules, thresholds, options)
             enough = least is not None and scores[name] >= least and name in judged
-            if asked or (enough and self._stands(name, taken)):
+            if name in asked and name not in judged:
+                added.append(TagDecision(name, None, Decision.UNSURE, (self._not_visible(name, statistics),)))
+            elif name in asked or (enough and self._stands(name, taken)):
                 decision = Decision.ADD if enough else Decision.UNSURE
                 added.append(TagDecision(name, scores[name], decision, why.reasons(name)))
-        return added[: options.max_tags] if options.max_tags else added
+        most = added[: options.max_tags] if options.max_tags else added
+        return sorted(most, key=lambda each: (each.score is None, -(each.score or 0.0), each.name))
 
     def _least(
         self, name: str, photo: Photo, rules: Mapping[str, str], thresholds: Thresholds, options: RefineOptions
@@ -213,11 +232,10 @@ class Refiner:
         label = self._label_of.get(name)
         return label is None or (name == self._aliases.get(label, label) and label not in taken)
 
-    def _not_visible(self, name: str, statistics: TagStatistics) -> Reason:
-        visualness = statistics.visualness(name)
-        least = self._manifest.visible_from
+    def _not_visible(self, name: str, statistics: Statistics) -> Reason:
+        visualness, least = statistics.visualness(name), self._manifest.visible_from
         if math.isnan(visualness):
-            text = f"{statistics.count(name)} photos of the library have it: too few to say how it looks"
+            text = "too few photos have it to say how it looks"
             return Reason(ReasonKind.NOT_VISIBLE, text, 0.0, least)
         if name not in self._concepts:
             text = "it is not the word of a thing that can be seen, as far as is known; names, places and years are not"

@@ -36,9 +36,7 @@ class StarterLibrary:
 
     def statistics(self) -> TagStatistics:
         """Return what it tells of its tags, for an installation's own photos to join."""
-        found = TagStatistics(self.vectors.shape[1])
-        found.add_many(self.vectors, self.tags)
-        return found
+        return TagStatistics.of(self.vectors.shape[1], lambda: [(self.vectors, self.tags)])
 
     def neighbours(self, vector: NDArray[np.float32], limit: int, *, own_photos: int = 0) -> Neighbours:
         """Return the photos most alike; each weighs the less the more photos the installation has itself."""

@@ -8,11 +8,16 @@ from types import MappingProxyType
 
 from tagwright_server.refinement.evidence import Evidence
 from tagwright_server.refinement.records import Neighbours, Photo, Reason, ReasonKind
-from tagwright_server.refinement.statistics import TagStatistics
+from tagwright_server.refinement.statistics import Statistics
 
 MOST = 20  # photos and tags that a reason names; the contract says so (tag.proto)
 _TELLING = 0.5  # bits from which on tags are said to come together, or to keep apart
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
+
+
+def by_rule(child: str) -> Reason:
+    """Return the reason of a tag that follows from another one."""
+    return Reason(ReasonKind.RULE, f"it holds wherever “{child}” does, by rule", 1.0, tags=(child,))
 
 
 class Words:
@@ -23,7 +28,7 @@ class Words:
         photo: Photo,
         evidence: Evidence,
         neighbours: Neighbours,
-        statistics: TagStatistics,
+        statistics: Statistics,
         rules: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`rules` are the tags that have the score of a tag that they follow from, by rule, and which that is."""
@@ -51,7 +56,7 @@ class Words:
     def _rule(self, name: str) -> Reason | None:
         if (child := self._rules.get(name)) is None:
             return None
-        return Reason(ReasonKind.RULE, f"it holds wherever “{child}” does, by rule", 1.0, tags=(child,))
+        return by_rule(child)
 
     def _votes(self, name: str, row: int) -> Reason | None:
         if not len(self._neighbours):
@@ -88,11 +93,14 @@ class Words:
         if not telling:
             return None
         best = telling[0]
-        times = 2 ** abs(bits[best])
+        coarse = (
+            round(2 * bits[best]) / 2
+        )  # photos that the asker does not see count as well: no number gives them away
+        times = 2 ** abs(coarse)
         text = (
-            f"it comes {times:.1f} times {'more' if bits[best] > 0 else 'less'} often with “{best}” than chance gives"
+            f"it comes about {times:.1f} times {'more' if coarse > 0 else 'less'} often with “{best}” than chance gives"
         )
-        return Reason(ReasonKind.COOCCURRENCE, text, bits[best], 0.0, tags=tuple(telling[:MOST]))
+        return Reason(ReasonKind.COOCCURRENCE, text, coarse, 0.0, tags=tuple(telling[:MOST]))
 
     def _network(self, row: int) -> Reason | None:
         logit = float(self._evidence.network[row])

@@ -22,6 +22,7 @@ from tagwright_server.domain.models import full_name
 from tagwright_server.domain.refining import Refinement
 from tagwright_server.domain.tag_names import tag_names
 from tagwright_server.domain.tagging import ImageTags, PhotoError, Timings
+from tagwright_server.domain.tags import TaggingOptions
 from tagwright_server.errors import TagwrightError
 from tagwright_server.store.image_records import Visibility
 from tagwright_server.transport import call, convert
@@ -51,7 +52,7 @@ class TaggingService(UploadCalls, ImageCalls, RefinementCalls, VocabularyCalls, 
         if request.store:
             access.check(TO_KEEP, now.caller)
             return self._keep(request, said, lambda: self._look(request))
-        return self._tell(said, self._look(request))
+        return self._tell(said, self._look(request), convert.options(request.options))
 
     def TagImages(self, request: pb.TagImagesRequest, context: grpc.ServicerContext) -> pb.TagImagesResponse:
         """Tag several photos; a bad one fails alone."""
@@ -113,13 +114,15 @@ class TaggingService(UploadCalls, ImageCalls, RefinementCalls, VocabularyCalls, 
             raise found
         if request.store:
             return self._keep(request, said, lambda: found)
-        return self._tell(said, found)
+        return self._tell(said, found, convert.options(request.options))
 
-    def _tell(self, said: Submission, looked: ImageTags) -> pb.TagImageResponse:
+    def _tell(self, said: Submission, looked: ImageTags, options: TaggingOptions) -> pb.TagImageResponse:
         now = call.current()
         with _refining(now, self._parts.clock):
-            found = self._parts.refining.kept(looked.look, (), said.user_tags, owner_id=now.caller.account.id)
-        refined = found.refined() if found is not None else None
+            found = self._parts.refining.kept(
+                looked.look, (), said.user_tags, owner_id=now.caller.account.id, options=options
+            )
+        refined = found.refined(looked, options) if found is not None else None
         tags = convert.image_tags(looked, said.user_tags, refined)
         tags.decisions.extend(decisions(found))
         return pb.TagImageResponse(tags=tags)
@@ -134,7 +137,7 @@ class TaggingService(UploadCalls, ImageCalls, RefinementCalls, VocabularyCalls, 
             nonlocal looked_s
             looked = candidate(said, look())
             with _refining(now, clock):
-                photo, found = self._parts.refining.candidate(looked, by=now.caller)
+                photo, found = self._parts.refining.candidate(looked, convert.options(request.options), by=now.caller)
             looked_s = clock.monotonic_s()
             keeping.put([photo], now.caller)
             return photo, found, self._parts.keeper.near(photo.content, now.caller)

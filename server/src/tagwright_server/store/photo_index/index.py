@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tagwright_server.store.changes import Mark, MarkTooOld
 from tagwright_server.store.photo_index import snapshot
 from tagwright_server.store.photo_index.library import Library
 from tagwright_server.store.photo_index.reading import Reading, State
-from tagwright_server.store.photo_index.records import Entry, Found
+from tagwright_server.store.photo_index.records import Entries, Entry, Found
 from tagwright_server.store.photo_index.sharing import SharedLock
 from tagwright_server.store.store import Store
 
@@ -67,10 +68,16 @@ class PhotoIndex:
         with self._lock.reading():
             return self._library.nearest(vector, limit=limit, visible_to=visible_to, among=among)
 
-    def catch_up(self) -> None:
-        """Take in all that was committed to the database before this call; quick where that is nothing. Raises Busy."""
+    def catch_up(self, *, patience_s: float | None = None, most: int | None = None) -> None:
+        """Take in all that was committed to the database before this call; quick where that is nothing. Raises Busy.
+
+        Whoever cannot wait says how long, and how many photos at most, and goes on with what is known by then: another
+        caller that can is to take in the rest.
+        """
         before = self._begun
-        with self._catching_up:
+        if not self._catching_up.acquire(timeout=-1 if patience_s is None else patience_s):
+            return
+        try:
             if self._ended > before:  # one that began after this call has seen all of it
                 return
             self._begun += 1
@@ -78,15 +85,28 @@ class PhotoIndex:
             try:
                 numbers, mark = self._changes.since(self._mark)
             except MarkTooOld:
+                if most is not None:
+                    return
                 _log.warning("the index of %s was left behind; it is read anew", self._model_version)
                 self._mark = self._read_anew()
             else:
+                if most is not None and len(numbers) > most:
+                    return
                 for start in range(0, len(numbers), _AT_A_TIME):
                     some = numbers[start : start + _AT_A_TIME]
                     self._apply(some, self._reading.photos(some))
                 self._mark = mark
-            self._regroup()
+            if most is None:
+                self._regroup()
             self._ended = run
+        finally:
+            self._catching_up.release()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Have it not change meanwhile; not for catching up in."""
+        with self._catching_up:
+            yield
 
     def count(self, *, visible_to: str | None) -> int:
         """Return how many photos an account sees, None: all of them."""
@@ -105,11 +125,18 @@ class PhotoIndex:
         """
         self._listeners.append(listener)
 
-    def entries(self) -> Iterator[tuple[NDArray[np.float32], list[tuple[str, ...]]]]:
-        """Return all photos, some at a time: vectors float32 [n, D] and tags; let nothing change meanwhile."""
+    def entries(self) -> Iterator[Entries]:
+        """Return all photos, some at a time; let nothing change meanwhile."""
         for slots, vectors in self._library.vectors.lists():
             if len(slots):
-                yield vectors.astype(np.float32), [self._library.photos.tags_of(slot) for slot in slots.tolist()]
+                yield self._entries(slots, vectors)
+
+    def with_tags(self, tags: Collection[str]) -> Iterator[Entries]:
+        """Return the photos that have any of the tags, some at a time; let nothing change meanwhile."""
+        slots = self._library.photos.slots_with(tags)
+        for start in range(0, len(slots), _AT_A_TIME):
+            some = slots[start : start + _AT_A_TIME]
+            yield self._entries(some, self._library.vectors.of(some))
 
     def save(self) -> None:
         """Write the file that the next start begins with, where anything is new. Raises OSError."""
@@ -125,6 +152,14 @@ class PhotoIndex:
             self.save()
         except OSError as err:
             _log.warning("the index of %s is not saved: %s", self._model_version, err)
+
+    def _entries(self, slots: NDArray[np.int32], vectors: NDArray[np.float16]) -> Entries:
+        photos, listed = self._library.photos, slots.tolist()
+        return Entries(
+            vectors.astype(np.float32),
+            [photos.tags_of(slot) for slot in listed],
+            ["" if photos.shared(slot) else photos.owner(slot) for slot in listed],
+        )
 
     def _open(self) -> Mark:
         try:

@@ -5,6 +5,7 @@ A photo has a slot from when it is put until it is removed. Not for several thre
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,15 @@ class Photos:
     def all(self) -> NDArray[np.int32]:
         """Return all slots that hold a photo."""
         return np.flatnonzero(self.held(slice(0, self.slots_end))).astype(np.int32)
+
+    def slots_with(self, tags: Collection[str]) -> NDArray[np.int32]:
+        """Return the slots of photos that have any of the tags."""
+        numbers = [number for tag in tags if (number := self.tags.find(tag)) is not None]
+        slots = self.all()
+        lists, lengths = self._lists.packed(slots)
+        has = np.isin(lists, np.array(numbers, np.int32))
+        found: NDArray[np.int32] = np.unique(np.repeat(slots, lengths)[has])
+        return found
 
     def held(self, slots: slice) -> NDArray[np.bool_]:
         """Return for each slot whether it holds a photo."""

@@ -29,7 +29,8 @@ FROM image JOIN embedding ON embedding.content_id = image.content_id AND embeddi
 _TAGS = f"""
 SELECT image_tag.image_id, image_tag.position, tag.name FROM image_tag JOIN tag ON tag.number = image_tag.tag_id
 WHERE image_tag.state <> {REJECTED} AND
-(image_tag.state = {CONFIRMED} OR image_tag.source IN ({SOURCES[TagSource.USER]}, {SOURCES[TagSource.IMPORT]}))
+(image_tag.state = {CONFIRMED} OR image_tag.source = {SOURCES[TagSource.USER]}
+OR (image_tag.source = {SOURCES[TagSource.IMPORT]} AND image_tag.position IS NOT NULL))
 """
 
 

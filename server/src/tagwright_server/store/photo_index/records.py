@@ -24,6 +24,20 @@ class Entry:
     tags: tuple[str, ...]
     vector: NDArray[np.float32]
 
+    @property
+    def seen_by(self) -> str:
+        """The account that alone sees it, "" for everybody."""
+        return "" if self.shared else self.owner_id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries:
+    """Some photos: vectors float32 [n, D], n times tags, and who sees each: an account, or "" for everybody."""
+
+    vectors: NDArray[np.float32]
+    tags: list[tuple[str, ...]]
+    seen_by: list[str]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
