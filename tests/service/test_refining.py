@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tagwright.v1 import image_pb2, tag_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright.v1.operation_pb2 import Operation
 from tagwright.v1.tagging_options_pb2 import TaggingOptions
+from tagwright_server.domain import retagging
+from tagwright_server.domain.refining import Refining
 
 KEEP, REMOVE = tag_pb2.DECISION_KEEP, tag_pb2.DECISION_REMOVE
 ADD, UNSURE = tag_pb2.DECISION_ADD, tag_pb2.DECISION_UNSURE
@@ -377,6 +380,23 @@ def test_a_batch_refiner_judges_stored_photos_as_a_model_of_retagging(ann: Perso
     assert kept[left]["beach"].state == REJECTED
     refused = failed(ann.RefineTags, pb.RefineTagsRequest(image_id=high, options=TaggingOptions(model="nightly")))
     assert refused.info.reason == "NOT_FOUND"
+
+
+def test_retagging_waits_until_the_photos_that_are_kept_vote(
+    alone: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    image_id = alone.store(unique(SKY), "collie").image_id
+    opened = threading.Event()
+    monkeypatch.setattr(Refining, "opening", lambda self, model: not opened.is_set())
+    monkeypatch.setattr(retagging, "_OPENING_S", 0.05)
+    admin = administrator(alone.server)
+    wanted = pb.RetagImagesRequest(filter=image_pb2.ImageFilter(ids=[image_id]))
+    begun = admin.RetagImages(wanted).operation
+    with caplog.at_level("INFO", logger=retagging.__name__):
+        await_true(lambda: "do not vote yet" in caplog.text)
+    assert admin.GetOperation(pb.GetOperationRequest(id=begun.id)).operation.done == 0
+    opened.set()
+    await_true(lambda: admin.GetOperation(pb.GetOperationRequest(id=begun.id)).operation.done == 1)
 
 
 def retagged(who: Person, *ids: str, dry: bool = False) -> Operation:

@@ -8,8 +8,6 @@ StartupError of one line that names the file and what is wrong with it. This fil
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +16,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from tagwright_server.errors import StartupError
+from tagwright_server.manifests import read_described, read_manifest
 
 MODEL_FILE = "model.pt"
 MANIFEST_FILE = "manifest.json"
@@ -56,7 +55,7 @@ class Bundle:
 
     def read_model(self) -> bytes:
         """Return model.pt's bytes, whose digest is the manifest's; raise StartupError if it is not."""
-        return _read_model(self.path / MODEL_FILE, self.digest)
+        return read_described(self.path / MODEL_FILE, self.digest, by=MANIFEST_FILE)
 
 
 def load_bundles(repository: Path) -> list[Bundle]:
@@ -74,7 +73,7 @@ def load_bundles(repository: Path) -> list[Bundle]:
 
 def load_bundle(path: Path) -> Bundle:
     """Read one version's folder, such as `model_repository/tagger/1`, and check it against its manifest."""
-    manifest = _read_manifest(path / MANIFEST_FILE)
+    manifest = read_manifest(path / MANIFEST_FILE, _Manifest)
     for field, said, found in (
         ("name", manifest.name, path.parent.name),
         ("version", manifest.version, path.name),
@@ -170,27 +169,3 @@ def _newest_version(folder: Path) -> Path:
     if not versions:
         raise StartupError(f"{folder}: holds no version folder such as {folder.name}/1")
     return max(versions, key=lambda version: int(version.name))
-
-
-def _read_manifest(file: Path) -> _Manifest:
-    try:
-        return _Manifest.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except OSError as err:
-        raise StartupError(f"{file}: cannot be read: {err.strerror}") from err
-    except ValidationError as err:
-        wrong = err.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(step) for step in wrong["loc"])
-        raise StartupError(f"{file}: {where + ': ' if where else ''}{wrong['msg']}") from err
-    except ValueError as err:  # not JSON, or not UTF-8
-        raise StartupError(f"{file}: not JSON: {err}") from err
-
-
-def _read_model(file: Path, digest: str) -> bytes:
-    try:
-        content = file.read_bytes()
-    except OSError as err:
-        raise StartupError(f"{file}: cannot be read: {err.strerror}") from err
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise StartupError(f"{file}: SHA-256 is {found[:12]}…, {MANIFEST_FILE} describes {digest[:12]}…")
-    return content

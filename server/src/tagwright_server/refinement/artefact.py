@@ -7,9 +7,7 @@ StartupError of one line that names the file and what is wrong with it.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,10 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from tagwright_server.errors import StartupError
+from tagwright_server.manifests import read_described, read_manifest
 from tagwright_server.refinement import label_words, starter
 from tagwright_server.refinement.evidence import FEATURES
 from tagwright_server.refinement.label_words import LabelWords
@@ -107,7 +106,7 @@ class Artefact:
 
 def load(folder: Path, *, model: str, model_digest: str, embedding_size: int) -> Artefact:
     """Read the refiner of a model, `name@version`; raises StartupError."""
-    manifest = _read_manifest(folder / MANIFEST_FILE)
+    manifest = read_manifest(folder / MANIFEST_FILE, Manifest)
     for field, said, expected in (
         ("model", manifest.model, model),
         ("model_digest_sha256", manifest.model_digest_sha256, model_digest),
@@ -116,15 +115,7 @@ def load(folder: Path, *, model: str, model_digest: str, embedding_size: int) ->
         if said != expected:
             raise StartupError(f"{folder / MANIFEST_FILE}: {field} is {said!r}, its model's is {expected!r}")
     file = folder / ARRAYS_FILE
-    try:
-        content = file.read_bytes()
-    except OSError as err:
-        raise StartupError(f"{file}: cannot be read: {err.strerror}") from err
-    found = hashlib.sha256(content).hexdigest()
-    if found != manifest.digest_sha256:
-        raise StartupError(
-            f"{file}: SHA-256 is {found[:12]}…, {MANIFEST_FILE} describes {manifest.digest_sha256[:12]}…"
-        )
+    content = read_described(file, manifest.digest_sha256, by=MANIFEST_FILE)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             library = starter.from_arrays(dict(arrays))
@@ -142,16 +133,3 @@ def pack(arrays: dict[str, NDArray[Any]], concepts: frozenset[str]) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays, concepts=np.frombuffer("\n".join(sorted(concepts)).encode(), np.uint8))
     return file.getvalue()
-
-
-def _read_manifest(file: Path) -> Manifest:
-    try:
-        return Manifest.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except OSError as err:
-        raise StartupError(f"{file}: cannot be read: {err.strerror}") from err
-    except ValidationError as err:
-        wrong = err.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(step) for step in wrong["loc"])
-        raise StartupError(f"{file}: {where + ': ' if where else ''}{wrong['msg']}") from err
-    except ValueError as err:  # not JSON, or not UTF-8
-        raise StartupError(f"{file}: not JSON: {err}") from err

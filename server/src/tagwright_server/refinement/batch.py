@@ -7,9 +7,7 @@ Never: unpickles, imports torch, or learns: a batch refiner is fitted by `tagwri
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +16,10 @@ from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from tagwright_server.errors import StartupError
+from tagwright_server.manifests import read_described, read_manifest
 
 BATCH_FOLDER = "refiners"  # of a model's version
 MANIFEST_FILE = "manifest.json"
@@ -215,7 +214,7 @@ class BatchRefiner:
     @classmethod
     def load(cls, folder: Path) -> BatchRefiner:
         """Read `folder/{manifest.json, factors.npz}`. Raises StartupError of one line if they do not fit."""
-        manifest = _read_manifest(folder / MANIFEST_FILE)
+        manifest = read_manifest(folder / MANIFEST_FILE, BatchManifest)
         file = folder / FACTORS_FILE
         arrays = _read_arrays(file, manifest.digest_sha256)
         names = _check(file, manifest, arrays)
@@ -243,27 +242,8 @@ class BatchRefiner:
         return dict(zip(self.names, found.tolist(), strict=True))
 
 
-def _read_manifest(file: Path) -> BatchManifest:
-    try:
-        return BatchManifest.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except OSError as err:
-        raise StartupError(f"{file}: cannot be read: {err.strerror}") from err
-    except ValidationError as err:
-        wrong = err.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(step) for step in wrong["loc"])
-        raise StartupError(f"{file}: {where + ': ' if where else ''}{wrong['msg']}") from err
-    except ValueError as err:  # not JSON, or not UTF-8
-        raise StartupError(f"{file}: not JSON: {err}") from err
-
-
 def _read_arrays(file: Path, digest: str) -> dict[str, NDArray[Any]]:
-    try:
-        content = file.read_bytes()
-    except OSError as err:
-        raise StartupError(f"{file}: cannot be read: {err.strerror}") from err
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise StartupError(f"{file}: SHA-256 is {found[:12]}…, {MANIFEST_FILE} describes {digest[:12]}…")
+    content = read_described(file, digest, by=MANIFEST_FILE)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}

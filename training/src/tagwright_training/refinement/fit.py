@@ -142,8 +142,11 @@ def command(
 
 
 def library_arrays(corpus: Corpus, look: TaggerLook, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-    """Return the starter library of some photos."""
-    return dict(starter.to_arrays(look.embedding[rows], [corpus.tags.typed(row) for row in rows.tolist()]))
+    """Return the starter library of some photos, with the tags that enough of them have: rare ones often name people."""
+    tags = corpus.tags.take(rows)
+    often = frozenset(tags.names[column] for column in np.flatnonzero(tags.counts() >= MIN_PHOTOS).tolist())
+    kept = [[tag for tag in corpus.tags.typed(row) if tag in often] for row in rows.tolist()]
+    return dict(starter.to_arrays(look.embedding[rows], kept))
 
 
 def library_of(corpus: Corpus, look: TaggerLook, rows: NDArray[np.int64]) -> StarterLibrary:

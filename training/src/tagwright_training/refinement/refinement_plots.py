@@ -112,7 +112,7 @@ def removal_curves(figures: Sequence[Figures], served: Served | None) -> Figure:
             for target in points:
                 axes.annotate(
                     target.precision.removeprefix("0"), (target.removed.recall, target.removed.precision),
-                    xytext=(6, 5), textcoords="offset points", fontsize=8, color=_SHOWN["online"], fontweight="bold",
+                    xytext=(6, 5 if target.removed.precision < 0.93 else -12), textcoords="offset points", fontsize=8, color=_SHOWN["online"], fontweight="bold",
                 )  # fmt: skip
         handles = [mpl.lines.Line2D([], [], color=colour, linewidth=2.4, label=title) for title, colour, _ in texts]
         handles.append(mpl.lines.Line2D([], [], color="#d9d9d9", linewidth=1.2, label="other methods"))
