@@ -70,8 +70,8 @@ def write_refiner(bundle: Bundle) -> None:
         keep_with_label=0.6,
         keep_without_label=0.6,
         thresholds={
-            "0.8": Thresholds(remove=0.2, add=0.8, add_without_label=0.8),
-            "0.9": Thresholds(remove=0.1, add=0.9, add_without_label=0.9),
+            "0.8": Thresholds(remove=0.2, remove_without_label=0.2, add=0.8, add_without_label=0.8),
+            "0.9": Thresholds(remove=0.1, remove_without_label=0.1, add=0.9, add_without_label=0.9),
         },
         default_precision="0.8",
         visible_from=0.3,

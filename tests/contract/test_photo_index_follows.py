@@ -107,7 +107,7 @@ class FollowingContract:
         ]
         image = indexed(store, people[0], Q, *tags)
         [found] = following().neighbours(Q, limit=1, visible_to=None).tags
-        assert found == ("zoo", "bear", "dog", "fox")
+        assert found == ("zoo", "bear", "fox", "dog")
         store.tags.write(image.number, [a_tag("cat", CONFIRMED), a_tag("zoo", REJECTED)], ["fox"])
         assert following().neighbours(Q, limit=1, visible_to=None).tags == (("bear", "cat", "dog"),)
 

@@ -60,6 +60,7 @@ REASONS = {
     "TagImage": _ONCE | {"IMAGE_REJECTED", "NOT_FOUND"},
     "TagImages": {"ARGUMENT_INVALID", "IMAGE_REJECTED", "NOT_FOUND"},
     "UploadImages": {"ARGUMENT_INVALID", "NOT_FOUND"},
+    "RefineTags": {"ARGUMENT_INVALID", "IMAGE_REJECTED", "NOT_FOUND"},
     "GetImage": {"ARGUMENT_INVALID", "NOT_FOUND"},
     "ListImages": {"ARGUMENT_INVALID"},
     "UpdateImage": _ONCE | {"NOT_FOUND"},

@@ -10,6 +10,8 @@ import bundles
 import postgres
 import pytest
 from clocks import MovedClock
+from people import Person, person
+from refiners import LookingEye, write_batch_refiner, write_refiner
 from servers import FakeBackend, FakeDecoder, Running, running
 
 
@@ -85,3 +87,21 @@ def stored(repository: Path, database: dict[str, Any], clock: MovedClock) -> Ite
     """A server on a fresh database of each kind, with a clock that a test moves and a network that costs nothing."""
     with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), clock=clock, **database) as serving:
         yield serving
+
+
+@pytest.fixture(scope="module")
+def with_refiner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small models, of which the default one has a refiner and a batch refiner."""
+    folder = tmp_path_factory.mktemp("refined")
+    [plain, tagger] = bundles.write_repository(folder, ("plain-cnn", "tagger"), network=False)
+    write_refiner(tagger)
+    write_batch_refiner(tagger)
+    assert plain.name == "plain-cnn"
+    return folder
+
+
+@pytest.fixture
+def alone(with_refiner: Path) -> Iterator[Person]:
+    """Somebody with a server for themselves whose model has a refiner, where no other test's photos vote."""
+    with running(with_refiner, backend=LookingEye(), decoder=FakeDecoder()) as serving:
+        yield person(serving)

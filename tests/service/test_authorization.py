@@ -40,7 +40,7 @@ CHANGES = {
 }
 READS = {
     *("WhoAmI", "GetUser", "ListUsers", "ListApiKeys", "ListAuditEvents", "ListModels"),
-    *("GetImage", "ListImages", "GetImageContent", "ListTags", "GetOperation", "ListOperations"),
+    *("GetImage", "ListImages", "GetImageContent", "RefineTags", "ListTags", "GetOperation", "ListOperations"),
 }
 # A retried login makes another session, which ends by itself; a retried logout finds no session to end. Each photo of a
 # TagImages has an id of its own, and an upload stores none twice.
@@ -69,6 +69,7 @@ WHO_MAY = {
     "TagImages": READERS,
     "ListModels": READERS,
     "UploadImages": WRITERS,
+    "RefineTags": READERS,
     "GetImage": READERS,
     "ListImages": READERS,
     "UpdateImage": WRITERS,

@@ -28,7 +28,7 @@ from tagwright_server.store.blobs import FolderBlobs
 PRIVATE = image_pb2.VISIBILITY_PRIVATE
 METHODS = pb.DESCRIPTOR.services_by_name["TaggingService"].methods
 ABOUT_ONE = [method for method in METHODS if "image_id" in method.input_type.fields_by_name]
-READING = {"GetImage", "GetImageContent"}
+READING = {"GetImage", "GetImageContent", "RefineTags"}
 NO_SUCH = "0" * 32
 
 

@@ -27,6 +27,7 @@ from tagwright_training.seen import Seen
 
 LABELS = ("dog", "sky")
 SIZE = 8  # of an embedding
+THRESHOLDS = Thresholds(remove=0.4, remove_without_label=0.4, add=0.55, add_without_label=0.55)
 
 
 def a_folder(*, photos: int = 200, seed: int = 1, first: int = 1) -> Folder:
@@ -79,7 +80,7 @@ def an_artefact() -> Artefact:
         model="tagger@1", model_digest_sha256="0" * 64, digest_sha256="0" * 64, embedding_size=SIZE, neighbours=5,
         created=datetime(2026, 1, 1, tzinfo=timezone.utc), given=weights, missing=weights,
         tags_of_label={"dog": ["dog"], "sky": ["skies", "sky"]}, keep_with_label=0.6, keep_without_label=0.6,
-        thresholds=dict.fromkeys(("0.8", "0.9"), Thresholds(remove=0.4, add=0.55, add_without_label=0.55)),
+        thresholds=dict.fromkeys(("0.8", "0.9"), THRESHOLDS),
         default_precision="0.9",
         visible_from=0.9, metrics={},
     )  # fmt: skip

@@ -29,7 +29,7 @@ from tagwright_server.refinement.statistics import TagStatistics
 Vectors = NDArray[np.float32]
 RNG = np.random.default_rng(1)
 SKIES, DOGS = (np.eye(8, dtype=np.float32)[at] for at in (0, 1))
-ALL = {"remove": 0.2, "add": 0.8, "add_without_label": 0.8}
+ALL = {"remove": 0.2, "remove_without_label": 0.2, "add": 0.8, "add_without_label": 0.8}
 NOTHING = LabelWords({}, {}, {}, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
 WORDS = LabelWords(
     {"dog": "dog", "dogs": "dog", "cloud": "clouds", "clouds": "clouds"},
@@ -73,7 +73,10 @@ def refiner() -> Refiner:
         tags_of_label={"dog": ["dog", "dogs"], "clouds": ["cloud", "clouds"]},
         keep_with_label=0.6,
         keep_without_label=0.6,
-        thresholds={"0.8": Thresholds(**ALL), "0.95": Thresholds(remove=None, add=None, add_without_label=None)},
+        thresholds={
+            "0.8": Thresholds(**ALL),
+            "0.95": Thresholds(remove=None, remove_without_label=None, add=None, add_without_label=None),
+        },
         default_precision="0.8",
         visible_from=0.3,  # half of the photos have it: one deviation is all that there can be
         metrics={},

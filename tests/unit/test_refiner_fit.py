@@ -161,6 +161,15 @@ def test_removals_are_wrong_as_often_as_their_scores_say(precision: float, score
     assert found == (None if expected is None else pytest.approx(expected))
 
 
+def test_removals_without_a_label_are_counted_and_wrong_ones_weigh_what_they_are_worth() -> None:
+    scores = np.linspace(0, 1, 100)
+    right = np.arange(100) >= 40  # of those put in all score least
+    right[:40:4] = True  # but one in four is right
+    assert fit.counted_threshold(scores, right, 0.7, wrong_weight=1.0) == pytest.approx(scores[41], abs=0.005)
+    assert fit.counted_threshold(scores, right, 0.7, wrong_weight=0.2) is None
+    assert fit.counted_threshold(scores, np.arange(100) >= 10, 0.9, wrong_weight=1.0) is None  # too few
+
+
 def test_words_are_a_ridge_regression_of_labels_on_tags() -> None:
     tags = np.array([[1, 0], [1, 1], [0, 1], [0, 0]] * 50, np.float32)
     labels = tags[:, :1]

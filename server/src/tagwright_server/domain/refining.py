@@ -107,8 +107,8 @@ class Refining:
         self, image_id: str, user_tags: Sequence[str], options: TaggingOptions, deadline: Deadline, *, by: Caller
     ) -> tuple[Refinement, Timings]:
         """Refine the tags of a photo that is kept: those that people gave it, or others. Raises NotFound as well."""
-        self._check(options)
         image = self._see(image_id, by)
+        self._check(options)
         has = self._store.tags.of([image.number]).get(image.number, ())
         try:
             kept = self._blobs.read(image.content.sha256)

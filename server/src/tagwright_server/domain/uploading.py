@@ -121,9 +121,7 @@ class Upload:
         clock: Clock,
         on_close: Callable[[Upload], None],
     ) -> None:
-        self._tagger = tagger
-        self._refining = refining
-        self._keeper = keeper
+        self._tagger, self._refining, self._keeper = tagger, refining, keeper
         self._options = options
         self._limits = limits
         self._by = by
@@ -362,17 +360,14 @@ class Upload:
         good: list[tuple[_Ready, Candidate]] = []
         for each, looked in zip(batch, results, strict=True):
             if isinstance(looked, ImageTags):
-                try:
-                    photo = candidate(each.offer.submission, looked)
-                    good.append((each, self._refining.candidate(photo, self._options, by=self._by())[0]))
-                except ComeBack as err:
-                    self._end_all([each], err)
+                good.append((each, candidate(each.offer.submission, looked)))
             else:
                 self._end(each.offer.id, looked, size_bytes=each.offer.size_bytes)
         if not good:
             return
         try:
-            kept = self._keeper.keep([photo for _, photo in good], self._by)
+            judged = [self._refining.candidate(photo, self._options, by=self._by())[0] for _, photo in good]
+            kept = self._keeper.keep(judged, self._by)
         except ComeBack as err:
             self._end_all([each for each, _ in good], err)
             return

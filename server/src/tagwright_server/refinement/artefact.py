@@ -39,7 +39,9 @@ class Thresholds(_Part):
     """Scores for one target precision; None: never reached."""
 
     remove: _Probability | None
-    """Given tags that score at most this are wrong so often."""
+    """Given tags that a label means and that score at most this are wrong so often."""
+    remove_without_label: _Probability | None
+    """The same of the others, as far as tags tell that were put among owners' own."""
     add: _Probability | None
     """Missing tags that a label means and that score at least this are right so often."""
     add_without_label: _Probability | None

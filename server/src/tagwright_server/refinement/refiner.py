@@ -181,15 +181,22 @@ class Refiner:
             decision = Decision.KEEP
         elif not self.visible(name, statistics):  # a rule may speak for it, and nothing against it
             return TagDecision(name, None, Decision.UNSURE, (self._not_visible(name, statistics),))
-        elif thresholds.remove is not None and score <= thresholds.remove:
+        elif self._wrong(name, score, photo, thresholds):
             decision = Decision.REMOVE
         else:
             decision = Decision.UNSURE
         return TagDecision(name, score, decision, why.reasons(name))
 
     def _keep(self, name: str, photo: Photo) -> float:
-        labelled = self._label_of.get(name) in photo.label_scores
-        return self._manifest.keep_with_label if labelled else self._manifest.keep_without_label
+        manifest = self._manifest
+        return manifest.keep_with_label if self._labelled(name, photo) else manifest.keep_without_label
+
+    def _wrong(self, name: str, score: float, photo: Photo, thresholds: Thresholds) -> bool:
+        most = thresholds.remove if self._labelled(name, photo) else thresholds.remove_without_label
+        return most is not None and score <= most
+
+    def _labelled(self, name: str, photo: Photo) -> bool:
+        return self._label_of.get(name) in photo.label_scores
 
     def _additions(
         self,
@@ -224,7 +231,7 @@ class Refiner:
             return options.min_score
         while name in rules:  # its score is that of the tag it follows from
             name = rules[name]
-        labelled = name in photo.confirmed or self._label_of.get(name) in photo.label_scores
+        labelled = name in photo.confirmed or self._labelled(name, photo)
         return thresholds.add if labelled else thresholds.add_without_label
 
     def _stands(self, name: str, taken: Collection[str]) -> bool:

@@ -1,10 +1,11 @@
 """`tagwright-train refiner`: fits what the server's refiner weighs, and writes it with its starter library.
 
 Tags that no label means have no expert to say whether they are right. Where they are given, weights are fitted on what
-owners typed, taken as right, and on tags of other photos that are put among them, which are wrong. Where they are
-missing, on whether the owner typed what the neighbours have, which is less than whether it holds: owners leave out most
-of what can be seen. The odds that it holds though it was not typed are (1 - c) / c of the odds that it is typed, c the
-share of what holds that owners type (Elkan and Noto, KDD 2008), which the labels tell.
+owners typed, taken as right, and on tags of other photos that are put among them, which are wrong; then as many are
+taken to be wrong as of the tags that a label judges. Where they are missing, weights are fitted on whether the owner
+typed what the neighbours have, which is less than whether it holds: owners leave out most of what can be seen. The odds
+that it holds though it was not typed are (1 - c) / c of the odds that it is typed, c the share of what holds that
+owners type (Elkan and Noto, KDD 2008), which the labels tell.
 
 The network learnt from the train part, so what it says of those photos is too good; the weights of the evidence and the
 thresholds are fitted on the calibration part, with the train part as the library that votes. The test part is left
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -28,67 +28,33 @@ from rich.markup import escape
 
 from tagwright_server.errors import StartupError
 from tagwright_server.inference.bundle import Bundle, load_bundle
-from tagwright_server.refinement import artefact, label_words, starter
+from tagwright_server.refinement import artefact, label_words
 from tagwright_server.refinement.artefact import Manifest, Thresholds, Weights
-from tagwright_server.refinement.evidence import FEATURES, Evidence, gather
-from tagwright_server.refinement.label_words import LabelWords
-from tagwright_server.refinement.records import Photo
-from tagwright_server.refinement.refiner import most_voted
-from tagwright_server.refinement.starter import StarterLibrary
+from tagwright_server.refinement.evidence import FEATURES
 from tagwright_server.refinement.statistics import MIN_PHOTOS
 from tagwright_training.calibration import TARGET_PRECISIONS, fit_thresholds
 from tagwright_training.dataset import write_atomically
-from tagwright_training.mirflickr import Advance
 from tagwright_training.prepare import progress, read_or_exit, stop
 from tagwright_training.refinement.concepts import FOLDER, read_concepts
 from tagwright_training.refinement.corpus import TAGS_OF_LABEL, Corpus
-from tagwright_training.refinement.features import TaggerLook, tagger_look
+from tagwright_training.refinement.features import tagger_look
+from tagwright_training.refinement.weighing import (
+    NEIGHBOURS,
+    VISIBLE_FROM,
+    AllExamples,
+    Examples,
+    Numbers,
+    Weighing,
+    library_arrays,
+)
 
-NEIGHBOURS = 200
 FEWEST_PHOTOS = 50  # of a part: weights fitted to fewer are noise
 KEPT = 0.85  # of the right tags, that no person has to look at
-SWAPPED = 0.15  # of given tags, as of those that an expert judged
-VISIBLE_FROM = 0.6  # of visualness; above it are sky, flower and macro, below it london, art, nikon and 2008
 DEFAULT_PRECISION = "0.9"
 _RIDGE_WORDS = 20.0
 _RIDGE_GIVEN, _RIDGE_MISSING = 10.0, 3.0  # on the standardised weights; few tags are given
+_FEWEST_COUNTED = 20  # tags; of fewer a share says nothing
 _OFFSET = FEATURES.index("offset")
-
-Numbers = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Tags of photos, with what speaks for them: float64 [m, FEATURES], and whether they are right, bool [m]."""
-
-    features: Numbers
-    right: NDArray[np.bool_]
-    labels: NDArray[np.int64]
-    """Which label says whether each is right; -1: none does."""
-
-    def scores(self, weights: Weights, names: Sequence[str]) -> Numbers:
-        """Probabilities that the tags are right, `[m]`."""
-        with_label, without = (
-            np.array([row[name] for name in FEATURES]) for row in (weights.with_label, weights.without_label)
-        )
-        offsets = np.array([*(weights.label_offsets[name] for name in names), 0.0])[self.labels]
-        logits = np.where(self.labels >= 0, self.features @ with_label + offsets, self.features @ without)
-        scores: Numbers = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-        return scores
-
-
-@dataclass(frozen=True, slots=True)
-class AllExamples:
-    """What the weights are fitted on."""
-
-    given: Examples
-    """Tags that the owner gave and a label judges."""
-    missing: Examples
-    """Labels that the owner gave no tag for."""
-    swapped: Examples
-    """Visible tags without a label: the owner's, which count as right, and some of other photos, which are wrong."""
-    typed: Examples
-    """Visible tags without a label that the neighbours have; right: the owner typed it, and it was hidden."""
 
 
 def command(
@@ -141,95 +107,6 @@ def command(
     )
 
 
-def library_arrays(corpus: Corpus, look: TaggerLook, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-    """Return the starter library of some photos, with the tags that enough of them have: rare ones often name people."""
-    tags = corpus.tags.take(rows)
-    often = frozenset(tags.names[column] for column in np.flatnonzero(tags.counts() >= MIN_PHOTOS).tolist())
-    kept = [[tag for tag in corpus.tags.typed(row) if tag in often] for row in rows.tolist()]
-    return dict(starter.to_arrays(look.embedding[rows], kept))
-
-
-def library_of(corpus: Corpus, look: TaggerLook, rows: NDArray[np.int64]) -> StarterLibrary:
-    """Return photos as a library that votes, as the server reads it."""
-    return starter.from_arrays(library_arrays(corpus, look, rows))
-
-
-class Weighing:
-    """Photos whose tags are weighed, and the library that votes on them."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        corpus: Corpus,
-        look: TaggerLook,
-        library: NDArray[np.int64],
-        concepts: frozenset[str],
-        words: LabelWords,
-    ) -> None:
-        self._corpus = corpus
-        self._look = look
-        self._library = library_of(corpus, look, library)
-        self._statistics = self._library.statistics()
-        self._names = [label.name for label in bundle.labels]
-        self._words = words
-        self._label_of = words.label_of
-        self._concepts = concepts
-        self._column = {name: at for at, name in enumerate(corpus.label_names)}
-
-    def examples(
-        self, rows: NDArray[np.int64], advance: Advance = lambda done, total: None, *, seed: int = 1
-    ) -> AllExamples:
-        """Return the tags of photos, and others, as they are to be weighed."""
-        rng = np.random.default_rng(seed)
-        given, missing, swapped, typed = [], [], [], []
-        pool = [tag for row in rows.tolist() for tag in self._corpus.tags.typed(row) if self._open(tag)]
-        for done, row in enumerate(rows.tolist(), start=1):
-            tags = self._corpus.tags.typed(row)
-            mine = [tag for tag in tags if tag in self._label_of]
-            said = {self._label_of[tag] for tag in mine}
-            others = [name for name in self._names if name not in said]
-            found = self._gather(row, tags, [*mine, *others])
-            right = np.array([self._holds(row, tag) for tag in (*mine, *others)], np.bool_)
-            labels = np.array([self._names.index(self._label_of[tag]) for tag in (*mine, *others)])
-            here = found.place > 0
-            given.append(Examples(found.features()[here], right[here], labels[here]))
-            missing.append(Examples(found.features()[~here], right[~here], labels[~here]))
-            drawn = rng.choice(pool, rng.binomial(3, SWAPPED)).tolist() if pool else []
-            strangers = [tag for tag in drawn if tag not in tags]
-            seen = dict.fromkeys([*(tag for tag in tags if self._open(tag)), *strangers])
-            swapped.append(self._unlabelled(row, (*tags, *strangers), list(seen), right=[tag in tags for tag in seen]))
-            offered = [tag for tag in self._offered(row) if self._open(tag)]
-            typed.append(self._unlabelled(row, tags, [tag for tag in offered if tag not in tags], right=False))
-            for tag in offered:
-                if tag in tags:  # as if the owner had not
-                    rest = tuple(each for each in tags if each != tag)
-                    typed.append(self._unlabelled(row, rest, [tag], right=True))
-            advance(done, len(rows))
-        return AllExamples(_together(given), _together(missing), _together(swapped), _together(typed))
-
-    def _unlabelled(self, row: int, tags: Sequence[str], names: Sequence[str], *, right: bool | list[bool]) -> Examples:
-        features = self._gather(row, tags, names).features()
-        return Examples(features, np.broadcast_to(np.array(right, np.bool_), len(names)), np.full(len(names), -1))
-
-    def _offered(self, row: int) -> list[str]:
-        """What the refiner would weigh for a photo that comes with no tags, by its neighbours alone."""
-        photo = Photo(self._look.embedding[row], {})
-        neighbours = self._library.neighbours(photo.embedding, NEIGHBOURS)
-        return most_voted(neighbours)
-
-    def _gather(self, row: int, tags: Sequence[str], names: Sequence[str]) -> Evidence:
-        scores = dict(zip(self._names, self._look.scores[row].tolist(), strict=True))
-        photo = Photo(self._look.embedding[row], scores, tuple(tags))
-        neighbours = self._library.neighbours(photo.embedding, NEIGHBOURS)
-        return gather(photo, neighbours, self._statistics, names, self._words)
-
-    def _holds(self, row: int, tag: str) -> bool:
-        return bool(self._corpus.labels[row, self._column[self._label_of[tag]]])
-
-    def _open(self, tag: str) -> bool:
-        return tag not in self._label_of and tag in self._concepts and self._statistics.visualness(tag) >= VISIBLE_FROM
-
-
 def word_arrays(bundle: Bundle, corpus: Corpus) -> dict[str, NDArray[np.generic]]:
     """Return what tags tell of the model's labels, by the photos that it was trained on."""
     tags = corpus.tags.take(corpus.part("train"))
@@ -260,9 +137,13 @@ def fit(bundle: Bundle, examples: AllExamples, arrays: bytes, *, typed_share: fl
     """Fit weights and thresholds, and describe them with the arrays they go with."""
     given, missing, swapped, typed = examples.given, examples.missing, examples.swapped, examples.typed
     names = [label.name for label in bundle.labels]
+    wrong_share = 1 - float(given.right.mean())
+    fits = fit_logistic(swapped.features, swapped.right, ridge=_RIDGE_GIVEN)
+    wrong_weight = wrong_share / (1 - wrong_share) * swapped.right.sum() / (~swapped.right).sum()
+    fits[_OFFSET] -= np.log(wrong_weight)
     for_given = Weights(
         with_label=_named(_fit_with_label(given, names, _RIDGE_GIVEN)[0]),
-        without_label=_named(fit_logistic(swapped.features, swapped.right, ridge=_RIDGE_GIVEN)),
+        without_label=_named(fits),
         label_offsets=_fit_with_label(given, names, _RIDGE_GIVEN)[1],
     )
     holds = fit_logistic(typed.features, typed.right, ridge=_RIDGE_MISSING)
@@ -291,6 +172,7 @@ def fit(bundle: Bundle, examples: AllExamples, arrays: bytes, *, typed_share: fl
         thresholds={
             str(precision): Thresholds(
                 remove=removal_threshold(scores, precision),
+                remove_without_label=counted_threshold(others, swapped.right, precision, wrong_weight=wrong_weight),
                 add=additions[str(precision)],
                 add_without_label=_upside_down(removal_threshold(1 - untyped, precision)),
             )
@@ -304,6 +186,7 @@ def fit(bundle: Bundle, examples: AllExamples, arrays: bytes, *, typed_share: fl
             "swapped": float(len(swapped.right)),
             "typed": float(len(typed.right)),
             "typed_share": round(typed_share, 4),
+            "wrong_share": round(wrong_share, 4),
         },
     )
 
@@ -318,6 +201,23 @@ def removal_threshold(scores: Numbers, precision: float) -> float | None:
     expected = np.cumsum(1 - ranked) / np.arange(1, len(ranked) + 1)
     reached = np.flatnonzero(expected >= precision)
     return round(float(ranked[reached[-1]]), 4) if len(reached) else None
+
+
+def counted_threshold(
+    scores: Numbers, right: NDArray[np.bool_], precision: float, *, wrong_weight: float
+) -> float | None:
+    """The greatest score such that of the tags that score no more, the share that is wrong reaches `precision`.
+
+    Each wrong one counts `wrong_weight`, as there were more of them put in than there are. None where fewer than
+    _FEWEST_COUNTED are so.
+    """
+    order = np.argsort(scores)
+    wrong = np.cumsum(~right[order]) * wrong_weight
+    share = wrong / (wrong + np.cumsum(right[order]))
+    reached = np.flatnonzero(share >= precision)
+    if not len(reached) or reached[-1] + 1 < _FEWEST_COUNTED:
+        return None
+    return round(float(scores[order[reached[-1]]]), 4)
 
 
 def _upside_down(score: float | None) -> float | None:
@@ -363,14 +263,6 @@ def fit_logistic(features: Numbers, truth: NDArray[np.bool_], *, ridge: float) -
             break
     scaled: Numbers = weights / scale
     return scaled
-
-
-def _together(parts: Sequence[Examples]) -> Examples:
-    return Examples(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([part.right for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-    )
 
 
 def _named(weights: Numbers) -> dict[str, float]:

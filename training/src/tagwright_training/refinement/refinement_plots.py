@@ -110,9 +110,11 @@ def removal_curves(figures: Sequence[Figures], served: Served | None) -> Figure:
                 s=34, color="white", edgecolor=_SHOWN["online"], linewidth=1.6, zorder=5,
             )  # fmt: skip
             for target in points:
+                place = target.removed.recall, target.removed.precision
                 axes.annotate(
-                    target.precision.removeprefix("0"), (target.removed.recall, target.removed.precision),
-                    xytext=(6, 5 if target.removed.precision < 0.93 else -12), textcoords="offset points", fontsize=8, color=_SHOWN["online"], fontweight="bold",
+                    target.precision.removeprefix("0"), place,
+                    xytext=(6, 5 if place[1] < 0.93 else -12), textcoords="offset points",
+                    fontsize=8, color=_SHOWN["online"], fontweight="bold",
                 )  # fmt: skip
         handles = [mpl.lines.Line2D([], [], color=colour, linewidth=2.4, label=title) for title, colour, _ in texts]
         handles.append(mpl.lines.Line2D([], [], color="#d9d9d9", linewidth=1.2, label="other methods"))
