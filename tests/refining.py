@@ -37,9 +37,10 @@ def evidence(answer: Any, name: str, kind: int) -> tag_pb2.Evidence:
     return reason
 
 
-def retagged(who: Person, *ids: str, dry: bool = False) -> Operation:
+def retagged(who: Person, *ids: str, dry: bool = False, model: str = "nightly") -> Operation:
+    """Have a model look at photos again, and wait until it has."""
     admin = administrator(who.server)
-    wanted = pb.RetagImagesRequest(filter=image_pb2.ImageFilter(ids=ids), model="nightly", validate_only=dry)
+    wanted = pb.RetagImagesRequest(filter=image_pb2.ImageFilter(ids=ids), model=model, validate_only=dry)
     begun = admin.RetagImages(wanted).operation
 
     def now() -> Operation:

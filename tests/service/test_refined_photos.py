@@ -69,11 +69,13 @@ def test_tagging_with_user_tags_takes_the_options_of_its_request(ann: Person) ->
         assert "beach" not in tags(TaggingOptions(min_score=0.999999))
 
 
-def test_tags_of_uploads_are_judged(ann: Person) -> None:
-    [result] = upload(
-        ann.server.stranger, [unique(SKY)], said={"user_tags": ["collie"]}, metadata=bearer(ann.token)
-    ).values()
-    kept = {tag.name: tag for tag in ann.get(result.tags.image_id).tags}
+def test_tags_of_uploads_are_judged_once_they_are_tagged_again(ann: Person) -> None:
+    said = {"user_tags": ["collie"]}
+    [result] = upload(ann.server.stranger, [unique(SKY)], said=said, metadata=bearer(ann.token)).values()
+    image_id = result.tags.image_id
+    assert "beach" not in {tag.name for tag in ann.get(image_id).tags}
+    retagged(ann, image_id, model="tagger")
+    kept = {tag.name: tag for tag in ann.get(image_id).tags}
     assert (kept["beach"].source, kept["beach"].state) == (REFINED, SUGGESTED)
     assert kept["collie"].score < 0.2
 

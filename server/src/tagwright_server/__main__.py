@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return maintenance.main(words)
         settings = load(words)
+        # Before numpy is there. Its products are small here, and threads of one that wait for each other spin on the
+        # cores that decode and look at photos: judging tags took four times as long beside an upload (docs/speed.md).
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from tagwright_server import app
 
         return app.serve(settings)

@@ -121,9 +121,7 @@ class App:
             stack.callback(runner.stop)
             quota = Quota(settings.account_photos_max, settings.account_photo_bytes_max)
             keeper = Keeper(data.store, data.blobs, quota=quota, clock=clock)
-            uploads = Uploads(
-                tagger=tagger, refining=refining, keeper=keeper, limits=_upload_limits(settings), clock=clock
-            )
+            uploads = Uploads(tagger=tagger, keeper=keeper, limits=_upload_limits(settings), clock=clock)
             credentials = Credentials(data.store, lifetime=lifetime, clock=clock)
             engine_ready, store_ready = backend.ready, data.store.ready
             self._server = Server(

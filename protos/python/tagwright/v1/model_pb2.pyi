@@ -65,7 +65,9 @@ class Model(google.protobuf.message.Message):
     embedding_size: builtins.int
     """How many numbers its embedding has."""
     refines: builtins.bool
-    """Whether it has a refiner: RefineTags takes it, and user tags of photos that it looks at are judged."""
+    """Whether it has a refiner: RefineTags takes it, and user tags are judged by TagImage, TagImages and RetagImages. Uploads
+    are not judged as they come, for their pace's sake.
+    """
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ModelLabel]:
         """Its labels with their thresholds and quality, in the order of the network's outputs."""

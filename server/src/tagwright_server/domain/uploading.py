@@ -18,7 +18,6 @@ from tagwright_server.clock import Clock
 from tagwright_server.domain.access import Caller
 from tagwright_server.domain.deadline import CallerGone, Deadline
 from tagwright_server.domain.keeping import Candidate, Keeper, KeptPhoto, candidate
-from tagwright_server.domain.refining import Refining
 from tagwright_server.domain.tagging import ImageTags, PhotoRequest, Tagger
 from tagwright_server.domain.tags import TaggingOptions
 from tagwright_server.domain.upload_values import Answer, Limits, MoveOn, Needed, Offer, Result, Slower
@@ -59,10 +58,9 @@ class _Ready:
 class Uploads:
     """The uploads in progress."""
 
-    def __init__(self, *, tagger: Tagger, refining: Refining, keeper: Keeper, limits: Limits, clock: Clock) -> None:
+    def __init__(self, *, tagger: Tagger, keeper: Keeper, limits: Limits, clock: Clock) -> None:
         self.limits = limits
         self._tagger = tagger
-        self._refining = refining
         self._keeper = keeper
         self._clock = clock
         self._lock = threading.Lock()
@@ -74,7 +72,6 @@ class Uploads:
         self._tagger.check(options)
         upload = Upload(
             tagger=self._tagger,
-            refining=self._refining,
             keeper=self._keeper,
             options=options,
             limits=self.limits,
@@ -111,7 +108,6 @@ class Upload:
         self,
         *,
         tagger: Tagger,
-        refining: Refining,
         keeper: Keeper,
         options: TaggingOptions,
         limits: Limits,
@@ -121,7 +117,8 @@ class Upload:
         clock: Clock,
         on_close: Callable[[Upload], None],
     ) -> None:
-        self._tagger, self._refining, self._keeper = tagger, refining, keeper
+        self._tagger = tagger
+        self._keeper = keeper
         self._options = options
         self._limits = limits
         self._by = by
@@ -366,8 +363,7 @@ class Upload:
         if not good:
             return
         try:
-            judged = [self._refining.candidate(photo, self._options, by=self._by())[0] for _, photo in good]
-            kept = self._keeper.keep(judged, self._by)
+            kept = self._keeper.keep([photo for _, photo in good], self._by)
         except ComeBack as err:
             self._end_all([each for each, _ in good], err)
             return
