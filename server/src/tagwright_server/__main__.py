@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return maintenance.main(words)
         settings = load(words)
         # Before numpy is there. Its products are small here, and threads of one that wait for each other spin on the
-        # cores that decode and look at photos: judging tags took four times as long beside an upload (docs/speed.md).
+        # cores that decode and look at photos: beside an upload that was more than half of the time of judging tags.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from tagwright_server import app
 
