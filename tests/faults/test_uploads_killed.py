@@ -15,9 +15,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -118,12 +118,22 @@ def _check(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _kill(process: subprocess.Popen[str], uploaders: list[threading.Thread], after_s: float | None) -> bool:
-    """Kill it after that time, or where it comes to its point; return whether it was still at work."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(after_s)
-    for thread in uploaders if after_s is None else ():
-        thread.join(PATIENCE_S)
+def _acknowledged(journals: Sequence[Journal], photos: int) -> bool:
+    return sum(len(journal.acknowledged) for journal in journals) >= photos
+
+
+def _kill(
+    process: subprocess.Popen[str], uploaders: list[threading.Thread], now: Callable[[], bool] | None, later_s: float
+) -> bool:
+    """Kill it a little after `now` is so, or where it comes to its point; return whether it was still at work."""
+    if now is None:
+        process.wait()
+        for thread in uploaders:
+            thread.join(PATIENCE_S)
+    else:
+        while not now() and any(thread.is_alive() for thread in uploaders):
+            time.sleep(0.001)
+        time.sleep(later_s)
     at_work = any(thread.is_alive() for thread in uploaders) or process.poll() is not None
     process.send_signal(signal.SIGKILL)
     assert process.wait(PATIENCE_S) == -signal.SIGKILL
@@ -156,7 +166,9 @@ def test_what_was_acknowledged_is_there_after_every_kill_and_nothing_is_there_tw
             for thread in uploaders:
                 thread.start()
             if not last:
-                killed[point] += _kill(process.process, uploaders, None if point else draw.uniform(0.05, 0.8))
+                most = sum(len(journal.acknowledged) for journal in journals) + draw.randint(0, PHOTOS_A_ROUND)
+                now = partial(_acknowledged, journals, most)
+                killed[point] += _kill(process.process, uploaders, None if point else now, draw.uniform(0.0, 0.02))
                 continue
             for thread in uploaders:
                 thread.join(PATIENCE_S)
