@@ -67,6 +67,7 @@ class Refinery:
         self._open_index = index
         self._index: PhotoIndex | None = None
         self._lock = threading.Lock()  # over the statistics and the counts
+        self._arranging = threading.Lock()  # over what the starter library's tags are called, taken before the other
         self._opened = threading.Event()
         self._patience_s = _PATIENCE_S
         self._admit_from_s = 0.0
@@ -201,7 +202,7 @@ class Refinery:
         begun_s = time.monotonic()
         if begun_s < self._admit_from_s:
             return
-        with index.still():
+        with self._arranging, index.still():  # what is counted now is what a column is made of
             with self._lock:
                 tags = frozenset(self._statistics.wanted())
             if not tags:
@@ -220,12 +221,13 @@ class Refinery:
             return
         refiner, before, after = Refiner(self._artefact, aliases), self._starter, self._artefact.starter.under(aliases)
         changed = [row for row, (old, new) in enumerate(zip(before.tags, after.tags, strict=True)) if old != new]
-        for start in range(0, len(changed), _AT_ONCE):
-            with self._lock:
-                for row in changed[start : start + _AT_ONCE]:
-                    self._remove(before.vectors[row], before.tags[row], EVERYBODY)
-                    self._add(after.vectors[row], after.tags[row], EVERYBODY)
-        self._starter, self.refiner, self._aliases = after, refiner, aliases
+        with self._arranging:
+            for start in range(0, len(changed), _AT_ONCE):
+                with self._lock:
+                    for row in changed[start : start + _AT_ONCE]:
+                        self._remove(before.vectors[row], before.tags[row], EVERYBODY)
+                        self._add(after.vectors[row], after.tags[row], EVERYBODY)
+            self._starter, self.refiner, self._aliases = after, refiner, aliases
 
     def _changed(self, before: Entry | None, after: Entry | None) -> None:
         with self._lock:

@@ -182,7 +182,7 @@ class Refining:
         refinery = self._refineries.get(full_name(model))
         if refinery is None:
             raise ArgumentInvalid(f"the model {full_name(model)} has no refiner", field="options.model")
-        refinery.refiner.check(_options(options))
+        refinery.refiner.thresholds(_options(options))
         tag_names(options.include_tags, field="options.include_tags")
         tag_names(options.exclude_tags, field="options.exclude_tags")
 

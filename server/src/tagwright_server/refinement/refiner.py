@@ -51,10 +51,6 @@ class Refiner:
         """The target precisions there are thresholds for, ascending."""
         return sorted(self._manifest.thresholds, key=float)
 
-    def check(self, options: RefineOptions) -> Thresholds:
-        """Return the thresholds that options mean; raises ArgumentInvalid."""
-        return self._thresholds(options)
-
     def refine(
         self,
         photo: Photo,
@@ -66,7 +62,7 @@ class Refiner:
 
         `statistics` are of all photos that could vote, `neighbours` those of them that look most alike.
         """
-        thresholds = self._thresholds(options)
+        thresholds = self.thresholds(options)
         found = gather(photo, neighbours, statistics, self.candidates(photo, neighbours, options), self._label_words)
         scores = dict(zip(found.names, self.scores(found).tolist(), strict=True))
         rules = self._raise_parents(scores, photo, statistics, options.parents)
@@ -250,7 +246,8 @@ class Refiner:
             text = f"photos with it look too different to tell ({visualness:.2f}, {least:.2f} would do)"
         return Reason(ReasonKind.NOT_VISIBLE, text, visualness, least)
 
-    def _thresholds(self, options: RefineOptions) -> Thresholds:
+    def thresholds(self, options: RefineOptions) -> Thresholds:
+        """Return the thresholds that options mean; raises ArgumentInvalid."""
         wanted = options.target_precision
         if wanted is None:
             return self._manifest.thresholds[self._manifest.default_precision]
