@@ -1,4 +1,4 @@
-"""TaggingService as people call it, each with an account of their own, so that many tests can share one server; and a
+"""TaggingService and SearchService as people call them, each with an account of their own, so that many tests can share one server; and a
 network of whose mind a test decides."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from servers import PATIENCE_S, Failure, FakeBackend, Running, bearer, failure_o
 
 from tagwright.v1 import image_pb2, tag_pb2, upload_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.search_service_pb2_grpc import SearchServiceStub
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 from tagwright_server.app import App
 from tagwright_server.inference.backend import Prediction
@@ -65,7 +66,8 @@ class Person:
     token: str
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(TaggingServiceStub(self.server.stranger), name)
+        channel = self.server.stranger
+        method = getattr(TaggingServiceStub(channel), name, None) or getattr(SearchServiceStub(channel), name)
         return lambda request, **options: method(
             request, **{"timeout": PATIENCE_S, "metadata": bearer(self.token), **options}
         )

@@ -3,6 +3,7 @@
 settings -> store + pepper -> credentials, sign-in, accounts, keys -> Gate + AuthService -> Server
 settings -> bundles -> decode pool + backend -> Tagger -> TaggingService -> Server
 store + blobs + Tagger -> Keeper, Uploads, Library, Vocabulary, Retagging -> TaggingService
+store -> indexes of tags and of looks -> Searching, Suggesting -> SearchService
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -27,16 +29,20 @@ from tagwright_server.domain.accounts import Accounts
 from tagwright_server.domain.api_keys import ApiKeys
 from tagwright_server.domain.capacity import Capacity
 from tagwright_server.domain.credentials import Credentials
+from tagwright_server.domain.examples import Examples
 from tagwright_server.domain.housekeeping import Housekeeping
+from tagwright_server.domain.indexes import KeptIndex
 from tagwright_server.domain.keeping import Keeper, Quota
 from tagwright_server.domain.library import Library
 from tagwright_server.domain.models import Models, full_name
 from tagwright_server.domain.passwords import Passwords
-from tagwright_server.domain.refiners import open_batch_refiners, open_refineries
+from tagwright_server.domain.refiners import open_batch_refiners, open_photo_indexes, open_refineries
 from tagwright_server.domain.refining import Refining
 from tagwright_server.domain.replies import Replies
 from tagwright_server.domain.retagging import Retagging, Runner
+from tagwright_server.domain.searching import Searching
 from tagwright_server.domain.sign_in import Lifetime, SignIn
+from tagwright_server.domain.suggesting import Suggesting
 from tagwright_server.domain.tagging import Decoder, Tagger, Thumbnail
 from tagwright_server.domain.throttle import Pace, Throttle
 from tagwright_server.domain.upload_values import Limits
@@ -52,10 +58,13 @@ from tagwright_server.inference.bundle import Bundle, load_bundles
 from tagwright_server.inference.engines import open_backend
 from tagwright_server.options import own_version
 from tagwright_server.settings import Settings
+from tagwright_server.store.photo_index import PhotoIndex
+from tagwright_server.store.tag_index import TagIndex
 from tagwright_server.transport.auth import AuthParts, AuthService
 from tagwright_server.transport.gate import Gate
-from tagwright_server.transport.health import AUTH, TAGGING
+from tagwright_server.transport.health import AUTH, SEARCH, TAGGING
 from tagwright_server.transport.parts import TaggingParts
+from tagwright_server.transport.search import SearchParts, SearchService
 from tagwright_server.transport.security import open_tls
 from tagwright_server.transport.server import Server, Services
 from tagwright_server.transport.tagging import TaggingService
@@ -105,9 +114,12 @@ class App:
                 stack.callback(backend.close)
             photos = Capacity(settings.photos_max, "photos")
             tagger = Tagger(models=models, backend=backend, decoder=decoder, photos=photos, clock=clock)
-            refineries = open_refineries(models, data.store, index_folder(settings))
-            for refinery in refineries.values():
-                stack.callback(refinery.stop)
+            photo_indexes = open_photo_indexes(models, data.store, index_folder(settings))
+            tag_index = KeptIndex("tags", partial(TagIndex, data.store))
+            self._indexes: list[KeptIndex[PhotoIndex] | KeptIndex[TagIndex]] = [*photo_indexes.values(), tag_index]
+            for index in self._indexes:
+                stack.callback(index.stop)
+            refineries = open_refineries(models, data.store, photo_indexes)
             refining = Refining(
                 refineries,
                 open_batch_refiners(models, refineries),
@@ -122,6 +134,22 @@ class App:
             quota = Quota(settings.account_photos_max, settings.account_photo_bytes_max)
             keeper = Keeper(data.store, data.blobs, quota=quota, clock=clock)
             uploads = Uploads(tagger=tagger, keeper=keeper, limits=_upload_limits(settings), clock=clock)
+            library = Library(
+                data.store, data.blobs, keeper=keeper, decoder=decoder, sweep=housekeeping.wake, clock=clock
+            )
+            looks = photo_indexes[full_name(models.default)]
+            search = SearchParts(
+                Searching(
+                    data.store,
+                    tag_index,
+                    looks,
+                    examples=Examples(data.store, data.blobs, tagger=tagger, models=models),
+                    accounts=auth.accounts,
+                    library=library,
+                    clock=clock,
+                ),
+                Suggesting(data.store, tag_index, looks, clock=clock),
+            )
             credentials = Credentials(data.store, lifetime=lifetime, clock=clock)
             engine_ready, store_ready = backend.ready, data.store.ready
             self._server = Server(
@@ -133,14 +161,7 @@ class App:
                             tagger=tagger,
                             keeper=keeper,
                             uploads=uploads,
-                            library=Library(
-                                data.store,
-                                data.blobs,
-                                keeper=keeper,
-                                decoder=decoder,
-                                sweep=housekeeping.wake,
-                                clock=clock,
-                            ),
+                            library=library,
                             vocabulary=Vocabulary(data.store, clock=clock),
                             refining=refining,
                             retagging=Retagging(data.store, refining=refining, runner=runner, clock=clock),
@@ -151,9 +172,14 @@ class App:
                             clock=clock,
                         )
                     ),
+                    search=SearchService(search),
                 ),
                 gate=Gate(credentials, trusted_proxies=settings.trusted_proxies),
-                ready={AUTH: store_ready, TAGGING: lambda: engine_ready() and store_ready()},
+                ready={
+                    AUTH: store_ready,
+                    TAGGING: lambda: engine_ready() and store_ready(),
+                    SEARCH: lambda: tag_index.index is not None and store_ready(),
+                },
                 on_change=self._log_readiness,
                 on_stop=uploads.stop,
                 clock=clock,
@@ -164,7 +190,6 @@ class App:
             self._engine = backend
             self.housekeeping = housekeeping
             self._runner = runner
-            self._refineries = refineries
             self.data = data
             self.auth = auth
             self.uploads = uploads
@@ -176,8 +201,8 @@ class App:
         if not self.data.store.accounts.any():
             log.warning("there is no account yet; make one: tagwright-server admin create NAME")
         self.housekeeping.start()
-        for refinery in self._refineries.values():
-            refinery.start()
+        for index in self._indexes:
+            index.start()
         self._runner.start()
         self._server.start()
 

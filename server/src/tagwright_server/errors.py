@@ -3,6 +3,7 @@
     TagwrightError                  expected: carries a reason and a text that is safe to show to the caller
     ├── ImageRejected               not a photo we take: names the limit, what is allowed and what came
     ├── ArgumentInvalid             a field of the request is wrong: names the field
+    │   └── QueryInvalid            a query cannot be read: says where, and what was expected there
     ├── NotFound                    no such thing, or not yours to see
     ├── LoginFailed                 user name or password is wrong, or the account is disabled: which, is never said
     ├── TokenInvalid                the token is missing, expired, revoked or malformed: which, is never said
@@ -66,6 +67,16 @@ class ArgumentInvalid(TagwrightError):
     def __init__(self, text: str, *, field: str) -> None:
         super().__init__(text, metadata={"field": field})
         self.field = field
+
+
+class QueryInvalid(ArgumentInvalid):
+    """A query cannot be read; `position` is where, in characters from 0, `expected` what should be there."""
+
+    def __init__(self, found: str, *, position: int, expected: str) -> None:
+        super().__init__(f"at character {position + 1}, {expected} was expected, not {found}", field="query")
+        self.metadata = {**self.metadata, "position": str(position), "expected": expected}
+        self.position = position
+        self.expected = expected
 
 
 class NotFound(TagwrightError):

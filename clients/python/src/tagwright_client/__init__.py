@@ -18,6 +18,7 @@ errors leave it. Only what is listed in `__all__` is public; every module whose 
 from __future__ import annotations
 
 from ._account_values import ApiKey, AuditEvent, Login, NewApiKey, User, WhoAmI
+from ._async_client import AsyncClient
 from ._channel import full_url
 from ._client import Client
 from ._errors import (
@@ -35,6 +36,7 @@ from ._errors import (
     NotFound,
     Overloaded,
     PhotoUnreadable,
+    QueryInvalid,
     QuotaExceeded,
     RateLimited,
     RequestIdReused,
@@ -46,6 +48,10 @@ from ._errors import (
 )
 from ._image_values import Content, ContentInfo, Image, ImageFailure, ImageFilter, Operation, TagChange, TagEntry
 from ._photos import Photo
+from ._profile import CallProfile, Profile, StageProfile
+from ._search import SearchResults
+from ._search_values import Facet, RelatedTag, RelatedTags, SearchResult, SimilarImage, TagMatch, TagSuggestion
+from ._twin import AsyncResults, AsyncSearchResults
 from ._upload_values import UploadPhoto, UploadResult, UploadSource
 from ._values import (
     Evidence,
@@ -64,14 +70,19 @@ from ._version import __version__
 __all__ = [
     "ApiKey",
     "ArgumentInvalid",
+    "AsyncClient",
+    "AsyncResults",
+    "AsyncSearchResults",
     "AuditEvent",
     "Busy",
+    "CallProfile",
     "Client",
     "ClientClosed",
     "Content",
     "ContentInfo",
     "DeadlineExceeded",
     "Evidence",
+    "Facet",
     "FieldViolation",
     "Image",
     "ImageFailure",
@@ -92,19 +103,29 @@ __all__ = [
     "Photo",
     "PhotoTags",
     "PhotoUnreadable",
+    "Profile",
+    "QueryInvalid",
     "QuotaExceeded",
     "RateLimited",
     "Refinement",
+    "RelatedTag",
+    "RelatedTags",
     "RequestIdReused",
     "ScopeMissing",
+    "SearchResult",
+    "SearchResults",
     "ServedModels",
     "ServerUnreachable",
+    "SimilarImage",
+    "StageProfile",
     "StorageFull",
     "Tag",
     "TagChange",
     "TagDecision",
     "TagEntry",
     "TagManyResult",
+    "TagMatch",
+    "TagSuggestion",
     "TagwrightError",
     "Timings",
     "TokenInvalid",

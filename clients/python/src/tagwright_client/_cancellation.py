@@ -1,10 +1,15 @@
-"""Ends work that nobody waits for any more: the calls under way, and the pauses between them."""
+"""Ends work that nobody waits for any more: the calls under way, and the pauses between them.
+
+Whoever does a call's work on another's behalf, as the asyncio twin does, runs it inside `scope(cancellation)`: whatever
+the work starts there ends with that cancellation.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 
@@ -27,16 +32,29 @@ class Cancellation:
     @contextmanager
     def tracking(self, call: Cancellable) -> Iterator[None]:
         """Have `call` cancelled if the cancellation comes while the block runs, or came before."""
+        self.track(call)
+        try:
+            yield
+        finally:
+            self.forget(call)
+
+    def track(self, call: Cancellable) -> None:
+        """Have `call` cancelled if the cancellation comes before it is forgotten, or came before."""
         with self._lock:
             self._under_way.add(call)
             too_late = self._cancelled.is_set()
         if too_late:
             call.cancel()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way.discard(call)
+
+    def forget(self, call: Cancellable) -> None:
+        """Let `call` be: it is over."""
+        with self._lock:
+            self._under_way.discard(call)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the cancellation has come."""
+        return self._cancelled.is_set()
 
     def pause(self, seconds: float) -> bool:
         """Wait; return False at once when cancelled, True when the time has passed."""
@@ -49,3 +67,31 @@ class Cancellation:
             under_way = list(self._under_way)
         for call in under_way:  # outside the lock: a call's own callbacks may want it
             call.cancel()
+
+
+_scope: ContextVar[Cancellation | None] = ContextVar("tagwright_scope", default=None)
+
+
+@contextmanager
+def scope(cancellation: Cancellation) -> Iterator[None]:
+    """Have what the block starts, in this thread, end with `cancellation`."""
+    before = _scope.set(cancellation)
+    try:
+        yield
+    finally:
+        _scope.reset(before)
+
+
+def current() -> Cancellation | None:
+    """Return the cancellation of the scope that this runs in, if any."""
+    return _scope.get()
+
+
+@contextmanager
+def linked(*others: Cancellation) -> Iterator[Cancellation]:
+    """Give the block a cancellation of its own, which comes with any of the `others` and the scope's too."""
+    own, around = Cancellation(), current()
+    with ExitStack() as stack:
+        for other in others if around is None else (*others, around):
+            stack.enter_context(other.tracking(own))
+        yield own

@@ -42,6 +42,12 @@ _IDEMPOTENT = {
         "CancelOperation",
         "ListModels",
     ),
+    "tagwright.v1.SearchService": (
+        "SearchImages",
+        "SuggestTags",
+        "RelatedTags",
+        "FindSimilar",
+    ),
     "tagwright.v1.AuthService": (
         "WhoAmI",
         "ChangePassword",

@@ -20,7 +20,9 @@ from ._images import Images
 from ._operations import Operations
 from ._patience import patiently
 from ._photos import Photo
+from ._profile import Profile
 from ._refine import Refining
+from ._search import Searching
 from ._security import Security
 from ._tag_many import OnError, check, tag_many
 from ._token import TOKEN_VARIABLE, Token, checked
@@ -32,7 +34,7 @@ TAG_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 10.0
 
 
-class Client(Accounts, Images, Refining, Uploads, Vocabulary, Operations):
+class Client(Accounts, Images, Refining, Searching, Uploads, Vocabulary, Operations):
     """A connection to a Tagwright server; make one with `Client.connect()` and use it as a context manager.
 
     Safe to share between threads. Not to be carried over a fork: connect in the child process instead.
@@ -210,6 +212,13 @@ class Client(Accounts, Images, Refining, Uploads, Vocabulary, Operations):
                     models=tuple(models), engine=page.engine, uptime_s=page.uptime.ToNanoseconds() / 1e9
                 )
 
+    def profile(self) -> Profile:
+        """Return what collects where the time of this client's calls goes, while a `with` block runs.
+
+        `with client.profile() as profile: ...`, then `print(profile)`, or `profile.calls` for programs.
+        """
+        return Profile(self._connection.recorder)
+
     def close(self) -> None:
         """End the connection and every call under way; calling it again does nothing."""
         self._connection.close()
@@ -231,16 +240,13 @@ class Client(Accounts, Images, Refining, Uploads, Vocabulary, Operations):
     def _tag_image(
         self, request: pb.TagImageRequest, *, timeout_s: float, cancellation: Cancellation | None = None
     ) -> PhotoTags:
-        started = time.perf_counter()
-        with self._connection.our_errors(request_id=request.request_id or None):
-            if cancellation is None:
-                response, call = self._stub.TagImage.with_call(request, timeout=timeout_s)
-            else:  # a future can be cancelled, and costs a hand-over between threads
-                call = self._stub.TagImage.future(request, timeout=timeout_s)
-                with cancellation.tracking(call):
-                    response = call.result()
-        total_ms = (time.perf_counter() - started) * 1000
-        timings = _convert.timings(call.trailing_metadata() or (), total_ms=total_ms)
+        response, timings = self._connection.timed_call(
+            self._stub.TagImage,
+            request,
+            timeout_s=timeout_s,
+            request_id=request.request_id or None,
+            cancellation=cancellation,
+        )
         return _convert.photo_tags(response.tags, timings=timings)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import re
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import TypeVar
 
@@ -11,6 +13,7 @@ from tagwright.v1 import model_pb2, tag_pb2, tagging_options_pb2, tagging_servic
 from . import _values as values
 
 _Number = TypeVar("_Number", bound=int)
+_STAGE = re.compile(r"tagwright-([a-z0-9-]+)-ms")
 _NO_TIMINGS = values.Timings(decode_ms=None, queue_ms=None, inference_ms=None, total_ms=0.0)
 
 
@@ -83,22 +86,27 @@ def tag(message: tag_pb2.Tag) -> values.Tag:
 
 def timings(trailing: Iterable[tuple[str, str | bytes]], *, total_ms: float) -> values.Timings:
     """Read where the time went from the trailing metadata; what is missing or no number is None."""
-    named: Mapping[str, str | bytes] = dict(trailing)
-
-    def milliseconds(stage: str) -> float | None:
-        try:
-            return float(named[f"tagwright-{stage}-ms"])
-        except (KeyError, ValueError):
-            return None
-
+    told = stages(trailing)
     return values.Timings(
-        decode_ms=milliseconds("decode"),
-        queue_ms=milliseconds("queue"),
-        inference_ms=milliseconds("inference"),
+        decode_ms=told.get("decode"),
+        queue_ms=told.get("queue"),
+        inference_ms=told.get("inference"),
         total_ms=total_ms,
-        store_ms=milliseconds("store"),
-        refinement_ms=milliseconds("refinement"),
+        store_ms=told.get("store"),
+        refinement_ms=told.get("refinement"),
+        search_ms=told.get("search", 0.0),
     )
+
+
+def stages(trailing: Iterable[tuple[str, str | bytes]]) -> dict[str, float]:
+    """Return the milliseconds of each stage that the trailing metadata tells, this client knowing it or not."""
+    told: dict[str, float] = {}
+    for key, value in trailing:
+        stage = _STAGE.fullmatch(key)
+        if stage:
+            with contextlib.suppress(ValueError):
+                told[stage[1]] = float(value)
+    return told
 
 
 def model(message: model_pb2.Model) -> values.Model:

@@ -4,6 +4,7 @@
     ├── ImageRejected               not a photo the server takes: `metadata["limit"]` names which rule
     ├── PhotoUnreadable             the file could not be read on this side, or changes while it is read
     ├── ArgumentInvalid             an argument is wrong: `field_violations` says which and why
+    │   └── QueryInvalid            a query cannot be read: `position` says where, `expected` what belongs there
     ├── LoginFailed                 the user name or the password is wrong, or the account is disabled
     ├── TokenInvalid                the token is missing, expired, revoked or malformed: sign in again
     ├── ScopeMissing                the role or the token's scopes are not enough
@@ -27,8 +28,11 @@ Arguments of the wrong *type* raise Python's own TypeError.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+_SHOWN_CHARS = 50  # of a query on either side of the caret, so that both stay on one line of a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,38 @@ class ArgumentInvalid(TagwrightError):
     """An argument is wrong; `field_violations` says which and why."""
 
     reason = "ARGUMENT_INVALID"
+
+
+class QueryInvalid(ArgumentInvalid):
+    """A query that cannot be read; printed, it shows the query with a caret below where it fails.
+
+    `position` counts characters of `query` from 0, its length where more should have come; `expected` says what.
+    """
+
+    query: str = ""
+
+    @property
+    def position(self) -> int:
+        """Where in the query, in characters from 0."""
+        return int(self.metadata.get("position", "0"))
+
+    @property
+    def expected(self) -> str:
+        """What should have been there, in words."""
+        return self.metadata.get("expected", "")
+
+    def __str__(self) -> str:
+        """Return the text, and below it the query with a caret."""
+        text = super().__str__()
+        if not self.query:
+            return text
+        position = min(self.position, len(self.query))
+        start = max(position - _SHOWN_CHARS, 0)
+        line = "".join(char if char.isprintable() else " " for char in self.query)
+        before, after = line[start:position], line[position : position + _SHOWN_CHARS]
+        before = ("…" if start else "") + before
+        after += "…" if position + _SHOWN_CHARS < len(line) else ""
+        return f"{text}\n  {before}{after}\n  {' ' * sum(map(_columns, before))}^"
 
 
 class LoginFailed(TagwrightError):
@@ -198,3 +234,10 @@ class ClientClosed(TagwrightError):
     """The client was closed before or during the call."""
 
     reason = "CLIENT_CLOSED"
+
+
+def _columns(char: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -170,7 +170,7 @@ class Images(Part):
         count_bytes = 0
         info: ContentInfo | None = None
         with self._connection.our_errors(oversize=ArgumentInvalid):
-            call = self._stub.GetImageContent(request, timeout=timeout_s)
+            call = self._connection.stream(self._stub.GetImageContent, request, timeout_s=timeout_s)
             try:
                 for response in call:
                     if response.HasField("info"):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from tagwright.v1.auth_service_pb2_grpc import AuthServiceStub
+from tagwright.v1.search_service_pb2_grpc import SearchServiceStub
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 
 from ._connection import Connection
@@ -28,6 +29,7 @@ class Part:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._auth = AuthServiceStub(connection.channel)
+        self._search = SearchServiceStub(connection.channel)
         self._stub = TaggingServiceStub(connection.channel)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from tagwright.v1 import tagging_service_pb2 as pb
@@ -65,9 +64,10 @@ class Refining(Part):
             request.image = _photos.read(photo)  # last: what is wrong with the rest is said without reading it
         else:
             request.image_id = arguments.text("image_id", image_id)
-        started = time.perf_counter()
-        with self._connection.our_errors(oversize=ImageRejected if photo is not None else ArgumentInvalid):
-            response, call = self._stub.RefineTags.with_call(request, timeout=timeout_s)
-        total_ms = (time.perf_counter() - started) * 1000
-        timings = _convert.timings(call.trailing_metadata() or (), total_ms=total_ms)
+        response, timings = self._connection.timed_call(
+            self._stub.RefineTags,
+            request,
+            timeout_s=timeout_s,
+            oversize=ImageRejected if photo is not None else ArgumentInvalid,
+        )
         return _convert.refinement(response, timings=timings)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, TypeAlias
 
-from ._cancellation import Cancellation
+from ._cancellation import Cancellation, linked
 from ._errors import ArgumentInvalid, ClientClosed, TagwrightError
 from ._photos import Photo
 from ._values import PhotoTags, TagManyResult
@@ -39,7 +39,13 @@ def tag_many(
     An exception of `photos` itself is raised in its place, after the results of the photos before it. However the
     generator ends (used up, failed, closed, forgotten), its calls are cancelled and its threads have ended.
     """
-    cancellation = Cancellation()
+    with linked() as cancellation:
+        yield from _tag_many(tag_one, photos, cancellation, concurrency=concurrency, on_error=on_error)
+
+
+def _tag_many(
+    tag_one: TagOne, photos: Iterable[Photo], cancellation: Cancellation, *, concurrency: int, on_error: OnError
+) -> Generator[TagManyResult, None, None]:
     source = enumerate(photos)
     window: deque[tuple[int, Photo, Future[PhotoTags]]] = deque()
     used_up = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -71,6 +72,8 @@ _NO_CONNECTION, _BROKEN_OFF = "failed to connect", "Socket closed"
 _BROKEN_OFF_TLS = "perhaps it asks for a client certificate"
 _BROKEN_OFF_PLAIN = "perhaps it speaks TLS: use grpcs://"
 
+_POSITION = re.compile(r"[0-9]{1,9}")
+
 _Detail = TypeVar("_Detail", bound=Message)
 
 
@@ -114,6 +117,8 @@ def _error(
     metadata = dict(info.metadata) if info is not None else {}
     reason = info.reason if info is not None and info.domain == _DOMAIN else None
     kind = _BY_REASON.get(reason or "") or _BY_CODE.get(code, errors.TagwrightError)
+    if kind is errors.ArgumentInvalid and metadata.get("field", "query") == "query":
+        kind = errors.QueryInvalid if _POSITION.fullmatch(metadata.get("position", "")) else kind
     if reason is None and code is grpc.StatusCode.RESOURCE_EXHAUSTED and _OVERSIZE in text:
         kind, metadata = oversize, {"limit": "bytes"}
     if reason is not None and kind is errors.ServerUnreachable:

@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 
-from ._errors import DeadlineExceeded, ServerUnreachable, TagwrightError
+from ._cancellation import Cancellation, linked
+from ._errors import ClientClosed, DeadlineExceeded, ServerUnreachable, TagwrightError
 from ._upload_progress import TICK_S, Progress
 from ._upload_session import Finished, UploadSession
 from ._upload_source import prepare
@@ -133,6 +134,34 @@ def run(
     An exception of `photos` itself is raised in its place, after the results of the photos before it. However the
     generator ends (used up, failed, closed, forgotten), its stream is over and its threads have ended.
     """
+    with linked() as cancellation, cancellation.tracking(_Waking(changed)):
+        yield from _run(
+            photos, session, streams, changed, cancellation, progress=progress, timeout_s=timeout_s, clock=clock
+        )
+
+
+class _Waking:
+    """Has whoever waits for `changed` look again when the upload is called off."""
+
+    def __init__(self, changed: threading.Condition) -> None:
+        self._changed = changed
+
+    def cancel(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _run(
+    photos: Iterator[UploadPhoto],
+    session: UploadSession,
+    streams: Streams,
+    changed: threading.Condition,
+    cancellation: Cancellation,
+    *,
+    progress: Progress | None,
+    timeout_s: float | None,
+    clock: Clock,
+) -> Generator[UploadResult, None, None]:
     give_up_at_s = clock() + timeout_s if timeout_s is not None else math.inf
     failure: Exception | None = None
     orderly = False
@@ -161,6 +190,8 @@ def run(
             if clock() >= give_up_at_s:
                 raise DeadlineExceeded(f"{session.unfinished} photos have no result after {timeout_s} s")
             with changed:
+                if cancellation.cancelled:
+                    raise ClientClosed("nobody waits for this upload any more")
                 if session.finished or pull:
                     continue
                 if session.completed:

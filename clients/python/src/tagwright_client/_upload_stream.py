@@ -56,7 +56,7 @@ class UploadStream:
         self._clock = clock
         self._sent_all = threading.Event()
         with connection.our_errors():
-            self._call = stub.UploadImages(self._requests())
+            self._call = connection.stream(stub.UploadImages, self._requests(), name="UploadImages")
         self._receiver = threading.Thread(target=self._receive, name=THREAD_NAME, daemon=True)
         self._receiver.start()
 

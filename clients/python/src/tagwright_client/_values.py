@@ -62,8 +62,9 @@ class TagDecision:
 class Timings:
     """Where the time of one call went, in milliseconds; None for what the server did not tell.
 
-    `decode_ms`, `queue_ms` (waiting for a free worker and for the model), `inference_ms`, `refinement_ms` and
-    `store_ms` are the server's own; `total_ms` is what this client saw, from sending the photo to having its tags.
+    `decode_ms`, `queue_ms` (waiting for a free worker and for the model), `inference_ms`, `refinement_ms`, `store_ms`
+    and `search_ms` (0 where nothing was searched) are the server's own; `total_ms` is what this client saw, from the
+    request that it sent to the answer.
     """
 
     decode_ms: float | None
@@ -72,6 +73,7 @@ class Timings:
     total_ms: float
     store_ms: float | None = None
     refinement_ms: float | None = None
+    search_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Library:
     def get(self, image_id: str, *, by: Caller) -> TaggedImage:
         """Return one photo, with those that look the same; raises NotFound."""
         found = self._see(image_id, by)
-        return replace(self._tagged([found], by)[0], near_ids=self._keeper.near(found.content, by, but=found.id))
+        return replace(self.tagged([found], by)[0], near_ids=self._keeper.near(found.content, by, but=found.id))
 
     def page(self, wanted: ImageFilter, *, before: int | None, limit: int, by: Caller) -> list[TaggedImage]:
         """Return photos that the caller may see, the last stored first."""
@@ -87,7 +87,7 @@ class Library:
             if wanted.owner_id not in (None, by.account.id):
                 return []
             seen = replace(seen, owner_id=by.account.id)
-        return self._tagged(self._store.images.page(seen, before=before, limit=limit), by)
+        return self.tagged(self._store.images.page(seen, before=before, limit=limit), by)
 
     def update(self, image_id: str, *, visibility: Visibility | None, author: str | None, by: Caller) -> TaggedImage:
         """Change what is given; raises NotFound and ScopeMissing. Call inside transaction()."""
@@ -98,7 +98,7 @@ class Library:
         if updated.visibility is not image.visibility or updated.author != image.author:
             details = {"visibility": updated.visibility.value, "author": updated.author, "owner": updated.owner}
             self._store.audit.add(by.actor.did("image.update", image.id, at=now, details=details))
-        return self._tagged([updated], by)[0]
+        return self.tagged([updated], by)[0]
 
     def delete(self, image_id: str, *, by: Caller) -> None:
         """Delete a photo; raises NotFound and ScopeMissing. Call inside transaction(), and `sweep` behind it."""
@@ -122,7 +122,7 @@ class Library:
         if change.written or change.removed:
             self._store.tags.write(image.number, change.written, change.removed)
             image = self._store.images.update(image.id, updated=self._clock.now())
-        return self._tagged([image], by)[0]
+        return self.tagged([image], by)[0]
 
     def content(self, image_id: str, *, by: Caller) -> Bytes:
         """Return what is kept of a photo; raises NotFound."""
@@ -156,7 +156,8 @@ class Library:
             raise ScopeMissing("Only its owner and administrators change a photo.")
         return image
 
-    def _tagged(self, images: Sequence[Image], by: Caller) -> list[TaggedImage]:
+    def tagged(self, images: Sequence[Image], by: Caller) -> list[TaggedImage]:
+        """Return photos with their tags, as a caller who sees them sees them."""
         tags = self._store.tags.of([image.number for image in images])
         return [TaggedImage(_seen_by(image, by), tags.get(image.number, ())) for image in images]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from functools import partial
 from pathlib import Path
 
+from tagwright_server.domain.indexes import KeptIndex
 from tagwright_server.domain.models import Models, full_name
 from tagwright_server.domain.refinery import Refinery
 from tagwright_server.errors import StartupError
@@ -18,16 +19,29 @@ from tagwright_server.store.store import Store
 log = logging.getLogger(__name__)
 
 
-def open_refineries(models: Models, store: Store, index_folder: Path) -> dict[str, Refinery]:
-    """Return the refiners of those models that have one, by `name@version`, none started; raises StartupError."""
+def open_photo_indexes(models: Models, store: Store, index_folder: Path) -> dict[str, KeptIndex[PhotoIndex]]:
+    """Return the indexes, none opened, of those models that have a refiner, and of the default, whose looks searches
+    compare; by `name@version`.
+    """
+    return {
+        full_name(model): KeptIndex(
+            f"photos by {full_name(model)}",
+            partial(PhotoIndex, store, full_name(model), model.embedding_size, index_folder),
+        )
+        for model in models.ordered
+        if model is models.default or (model.path / artefact.FOLDER).is_dir()
+    }
+
+
+def open_refineries(models: Models, store: Store, indexes: Mapping[str, KeptIndex[PhotoIndex]]) -> dict[str, Refinery]:
+    """Return the refiners of those models that have one, by `name@version`; raises StartupError."""
     found: dict[str, Refinery] = {}
     for model in models.ordered:
         folder = model.path / artefact.FOLDER
         if folder.is_dir():
             name = full_name(model)
             read = artefact.load(folder, model=name, model_digest=model.digest, embedding_size=model.embedding_size)
-            index = partial(PhotoIndex, store, name, model.embedding_size, index_folder)
-            found[name] = Refinery(read, index, store.tags)
+            found[name] = Refinery(read, indexes[name], store.tags)
             log.info("refiner of %s: %d photos in its starter library", name, len(read.starter))
     return found
 

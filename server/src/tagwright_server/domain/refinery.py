@@ -1,15 +1,14 @@
 """One model's refiner over the photos that this server keeps: what votes, and the statistics of their tags.
 
-A thread of its own opens the index of the stored photos, follows the database, and saves the index now and then. Until
-it is open, which takes long only where the file of a large one was lost, photos of the starter library vote alone.
+The index of the stored photos (`KeptIndex`) follows the database. Until it is open, which takes long only where the
+file of a large one was lost, photos of the starter library vote alone.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -17,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tagwright_server.errors import ComeBack
+from tagwright_server.domain.indexes import KeptIndex
 from tagwright_server.refinement.artefact import Artefact
 from tagwright_server.refinement.batch import BatchThresholds
 from tagwright_server.refinement.records import NOBODY, Neighbours, Photo, RefineOptions, TagDecision
@@ -27,20 +26,13 @@ from tagwright_server.refinement.statistics import Photos, Seen, Statistics, Tag
 from tagwright_server.refinement.tag_counts import EVERYBODY, TagCounts
 from tagwright_server.store.photo_index import Entries, Entry, PhotoIndex
 
-log = logging.getLogger(__name__)
-
 _PATIENCE_S = 2.0  # that calls wait for the index of a server that has just been started
 _BRIEF_S = 0.5  # that a call waits for others who take in changes
 _FEW = 500  # changed photos that a call itself takes in: .1 s
 _SMALL = 50_000  # photos among which those of a tag are found in a few milliseconds
 _DEEPEST = 16  # times as many photos as are to vote, among which so many authors are looked for
 _REST = 20  # times as long as tags took to be looked up, until others are
-_LOOK_EVERY_S = 1.0  # so that a call finds little to catch up with
 _AT_ONCE = 50  # photos that change their tags while nobody can ask: a few milliseconds
-_SAVE_EVERY_S = 600.0  # what a start after a kill has to read again
-
-
-OpenIndex = Callable[[], PhotoIndex]
 
 
 class TagRules(Protocol):
@@ -54,9 +46,9 @@ class TagRules(Protocol):
 
 
 class Refinery:
-    """A refiner, the photos that vote, and the thread that keeps up with them; `start` and `stop` it."""
+    """A refiner and the photos that vote."""
 
-    def __init__(self, artefact: Artefact, index: OpenIndex, rules: TagRules) -> None:
+    def __init__(self, artefact: Artefact, photos: KeptIndex[PhotoIndex], rules: TagRules) -> None:
         self.refiner = Refiner(artefact)
         self._artefact = artefact
         self._rules = rules
@@ -64,32 +56,18 @@ class Refinery:
         self._starter = artefact.starter
         self._statistics = artefact.starter.statistics()
         self._counts = _counted(artefact.starter, ())
-        self._open_index = index
-        self._index: PhotoIndex | None = None
+        self._photos = photos
         self._lock = threading.Lock()  # over the statistics and the counts
         self._arranging = threading.Lock()  # over what the starter library's tags are called, taken before the other
-        self._opened = threading.Event()
         self._patience_s = _PATIENCE_S
         self._admit_from_s = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="refinery", daemon=True)
+        photos.on_open(self._begin)
+        photos.each_time(self._follow)
 
     @property
     def opening(self) -> bool:
         """Whether photos that are kept do not vote yet, but are about to."""
-        return not self._opened.is_set()
-
-    def start(self) -> None:
-        """Open the index and follow the database."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and save the index."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        if self._index is not None:
-            self._index.close()
+        return not self._photos.opened.is_set()
 
     def refine(
         self, photo: Photo, options: RefineOptions, *, viewer: str | None, but: str = ""
@@ -111,7 +89,7 @@ class Refinery:
 
     def size(self, viewer: str | None) -> int:
         """Return how many photos can vote."""
-        index = self._index
+        index = self._photos.index
         return len(self._starter) + (index.count(visible_to=viewer) if index is not None else 0)
 
     def _parents(self, names: Iterable[str], photo: Photo) -> Mapping[str, tuple[str, ...]]:
@@ -125,9 +103,9 @@ class Refinery:
 
     def _neighbours(self, vector: NDArray[np.float32], viewer: str | None, but: str) -> Neighbours:
         limit = self.refiner.neighbours
-        if not self._opened.wait(self._patience_s):
+        if not self._photos.opened.wait(self._patience_s):
             self._patience_s = 0.0  # it takes longer: nobody else waits
-        index = self._index
+        index = self._photos.index
         own, photos = NOBODY, 0
         if index is not None:
             # A photo counts from the moment that it was acknowledged, unless many others change just then.
@@ -149,32 +127,8 @@ class Refinery:
                 return Neighbours(found.similarities, weights, found.ids, found.authors, found.tags)
             asked *= 4
 
-    def _run(self) -> None:
-        while not self._stop.is_set() and self._index is None:
-            try:
-                self._open()
-            except ComeBack as err:
-                log.warning("the index of photos is not open yet: %s", err)
-                self._stop.wait(err.retry_after_s)
-            except Exception:
-                log.exception("the index of photos cannot be opened; photos of the starter library vote alone")
-                self._opened.set()
-                return
-        unsaved_s = 0.0
-        while not self._stop.wait(_LOOK_EVERY_S):
-            unsaved_s += _LOOK_EVERY_S
-            try:
-                self._follow(save=unsaved_s >= _SAVE_EVERY_S)
-            except ComeBack as err:
-                log.info("the index of photos keeps up later: %s", err)
-            except Exception:
-                log.exception("the index of photos could not keep up; it tries again")
-            if unsaved_s >= _SAVE_EVERY_S:
-                unsaved_s = 0.0
-
-    def _open(self) -> None:
+    def _begin(self, index: PhotoIndex) -> None:
         self._follow_names()
-        index = self._open_index()
 
         def photos() -> Photos:
             yield self._starter.vectors, self._starter.tags
@@ -186,15 +140,10 @@ class Refinery:
         index.subscribe(self._changed)
         with self._lock:
             self._statistics, self._counts = statistics, counts
-        self._index = index
-        self._opened.set()
 
-    def _follow(self, *, save: bool) -> None:
-        if self._index is not None:
-            self._index.catch_up()
-            self._admit(self._index)
-            if save:
-                self._index.save()
+    def _follow(self) -> None:
+        if self._photos.index is not None:
+            self._admit(self._photos.index)
         self._follow_names()
 
     def _admit(self, index: PhotoIndex) -> None:

@@ -171,6 +171,7 @@ class Timings:
     queue_s: float = 0.0
     inference_s: float = 0.0
     refinement_s: float = 0.0
+    search_s: float = 0.0
     store_s: float = 0.0
 
 

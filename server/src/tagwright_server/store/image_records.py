@@ -120,6 +120,15 @@ class TagEntry:
     confirmed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class TagMeaning:
+    """What a name means to a search: the tag, None where there is none, its name, and the tags below it by number."""
+
+    number: int | None
+    name: str
+    below: dict[int, str]
+
+
 class OperationState(Enum):
     """How far an operation is."""
 

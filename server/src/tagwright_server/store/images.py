@@ -94,6 +94,18 @@ class Images(Contents):
         """Return those of the photos that the account sees, by id."""
         return self._visible(ids, visible_to, lock=False)
 
+    def numbered(self, numbers: Sequence[int], *, visible_to: str | None) -> dict[int, Image]:
+        """Return those of the photos with some numbers that the account sees, by number."""
+        seen = seen_by(visible_to)
+        with self._database.reading():
+            return {
+                image.number: image
+                for some in chunks(numbers)
+                for image in self._those(
+                    ImageRow.number.in_(some) if seen is None else ImageRow.number.in_(some) & seen, lock=False
+                )
+            }
+
     def hold_owner(self, owner_id: str) -> None:
         """Let no other transaction add photos of this account until this one ends; call inside transaction()."""
         self._database.lock(b"photos of " + owner_id.encode())

@@ -13,7 +13,7 @@ import peewee
 from tagwright_server.store.chunks import chunks
 from tagwright_server.store.database import Database
 from tagwright_server.store.image_filter import named, seen_by
-from tagwright_server.store.image_records import TagEntry
+from tagwright_server.store.image_records import TagEntry, TagMeaning
 from tagwright_server.store.models import ImageRow, ImageTagRow, TagParentRow, TagRow
 from tagwright_server.store.tag_codes import CONFIRMED, SUITING
 from tagwright_server.store.text import storable
@@ -21,6 +21,17 @@ from tagwright_server.store.text import storable
 _LAST_BEFORE_SURROGATES, _FIRST_BEHIND_SURROGATES = "\ud7ff", "\ue000"
 _GREATEST = "\U0010ffff"
 _Counts = dict[int, tuple[int, int]]
+_MEANING = """
+WITH RECURSIVE meant(number) AS (SELECT COALESCE(alias_of, number) FROM tag WHERE name = ?),
+below(number) AS (
+    SELECT number FROM meant
+    UNION SELECT tag_parent.tag_id FROM tag_parent JOIN below ON tag_parent.parent_id = below.number
+)
+SELECT tag.number, tag.name, tag.number IN (SELECT number FROM meant)
+FROM below JOIN tag ON tag.number = below.number ORDER BY tag.number
+"""
+_NAMES = "SELECT number, name FROM tag"
+_ALL_NAMES = "SELECT number, name, COALESCE(alias_of, number) FROM tag"
 
 
 class TagLists:
@@ -107,6 +118,37 @@ class TagLists:
                     found.setdefault(name, []).append(above)
                 newest = {above for _, above in pairs}
         return {name: tuple(sorted(above)) for name, above in found.items()}
+
+    def meanings(self, names: Sequence[str]) -> dict[str, TagMeaning]:
+        """Return what names mean to a search: a tag, or of an alias its tag, and all tags below it."""
+        found: dict[str, TagMeaning] = {}
+        with self._database.reading():
+            for name in dict.fromkeys(names):
+                rows = self._database.select(_MEANING, [name]) if storable(name) else []
+                tags = {number: meant for number, meant, itself in rows if itself}
+                below = {number: meant for number, meant, itself in rows if not itself}
+                number, meant = next(iter(tags.items()), (None, name))
+                found[name] = TagMeaning(number, meant, below)
+        return found
+
+    def names(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Return the names of tags by their numbers, of those that there are."""
+        found: dict[int, str] = {}
+        with self._database.reading():
+            for some in chunks(numbers):
+                found |= dict(self._database.select(f"{_NAMES} WHERE number IN ({', '.join('?' * len(some))})", some))
+        return found
+
+    def all_names(self, *, after: int = 0) -> list[tuple[int, str, int]]:
+        """Return every name with a number behind `after`, and its tag's number: of an alias another one."""
+        with self._database.reading():
+            rows = self._database.select(f"{_ALL_NAMES} WHERE number > ? ORDER BY number", [after])
+        return [(number, name, meant) for number, name, meant in rows]
+
+    def last_name(self) -> int:
+        """Return the greatest number of a name, 0 where there is none."""
+        with self._database.reading():
+            return int(self._database.select("SELECT COALESCE(MAX(number), 0) FROM tag")[0][0])
 
     def _entries(self, tags: dict[int, str], counts: _Counts) -> list[TagEntry]:
         aliases: dict[int, list[str]] = {number: [] for number in tags}

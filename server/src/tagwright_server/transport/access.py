@@ -13,6 +13,7 @@ _PERSON = Rule(Needs.SESSION)
 _ADMIN = Rule(scope=Scope.ADMIN)
 _READS_TAGS = Rule(scope=Scope.TAGGING_READ)
 _WRITES_TAGS = Rule(scope=Scope.TAGGING_WRITE)
+_SEARCHES = Rule(scope=Scope.SEARCH)
 
 RULES: Mapping[str, Rule] = {
     "/tagwright.v1.AuthService/Login": _ANYONE,
@@ -47,6 +48,10 @@ RULES: Mapping[str, Rule] = {
     "/tagwright.v1.TaggingService/ListOperations": _ADMIN,
     "/tagwright.v1.TaggingService/CancelOperation": _ADMIN,
     "/tagwright.v1.TaggingService/ListModels": _READS_TAGS,
+    "/tagwright.v1.SearchService/SearchImages": _SEARCHES,
+    "/tagwright.v1.SearchService/SuggestTags": _SEARCHES,
+    "/tagwright.v1.SearchService/RelatedTags": _SEARCHES,
+    "/tagwright.v1.SearchService/FindSimilar": _SEARCHES,
 }
 
 TO_KEEP = _WRITES_TAGS

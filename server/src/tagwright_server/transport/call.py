@@ -58,5 +58,6 @@ def trailing_metadata(call: Call) -> tuple[tuple[str, str], ...]:
         ("tagwright-queue-ms", f"{spent.queue_s * 1e3:.3f}"),
         ("tagwright-inference-ms", f"{spent.inference_s * 1e3:.3f}"),
         ("tagwright-refinement-ms", f"{spent.refinement_s * 1e3:.3f}"),
+        ("tagwright-search-ms", f"{spent.search_s * 1e3:.3f}"),
         ("tagwright-store-ms", f"{spent.store_s * 1e3:.3f}"),
     )

@@ -16,12 +16,13 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 
-from tagwright.v1 import auth_service_pb2, tagging_service_pb2
+from tagwright.v1 import auth_service_pb2, search_service_pb2, tagging_service_pb2
 
 log = logging.getLogger(__name__)
 
 TAGGING = tagging_service_pb2.DESCRIPTOR.services_by_name["TaggingService"].full_name
 AUTH = auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name
+SEARCH = search_service_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 _SERVER = ""  # the protocol's name for the server as a whole
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

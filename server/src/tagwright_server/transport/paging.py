@@ -47,12 +47,23 @@ def page_after(
     `following(after, limit)` gives the things behind a place, from the first on where it is None; `place` tells a
     thing's own. What is added meanwhile moves nothing.
     """
+    size, after = begin(page_size=page_size, page_token=page_token, bound_to=bound_to)
+    found = following(after, size + 1)
+    shown = found[:size]
+    return shown, token_behind(place(shown[-1]), bound_to) if len(found) > size else ""
+
+
+def begin(*, page_size: int, page_token: str, bound_to: str) -> tuple[int, str | None]:
+    """Return how many things a page holds, and the place that it begins behind, None for the first. ArgumentInvalid."""
     if page_size < 0:
         raise ArgumentInvalid(f"must not be negative, not {page_size}", field="page_size")
-    size = min(page_size or DEFAULT_SIZE, LARGEST_SIZE)
-    found = following(_read(page_token, bound_to) if page_token else None, size + 1)
-    shown = found[:size]
-    return shown, _write(place(shown[-1]), bound_to) if len(found) > size else ""
+    return min(page_size or DEFAULT_SIZE, LARGEST_SIZE), _read(page_token, bound_to) if page_token else None
+
+
+def token_behind(place: str, bound_to: str) -> str:
+    """Return the token of the page behind a place."""
+    raw = place.encode("utf-8")
+    return base64.urlsafe_b64encode(_mark(raw, bound_to) + raw).decode("ascii")
 
 
 def to_number(place: str) -> int:
@@ -77,11 +88,6 @@ def to_moment_and_id(place: str) -> tuple[datetime, str]:
 def no_such_page() -> ArgumentInvalid:
     """Return the error for a token of another list, or of none."""
     return ArgumentInvalid("is not a token of this list; begin again without one", field="page_token")
-
-
-def _write(place: str, bound_to: str) -> str:
-    raw = place.encode("utf-8")
-    return base64.urlsafe_b64encode(_mark(raw, bound_to) + raw).decode("ascii")
 
 
 def _read(token: str, bound_to: str) -> str:

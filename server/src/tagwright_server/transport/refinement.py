@@ -69,11 +69,12 @@ def _decision(one: TagDecision) -> tag_pb2.TagDecision:
         name=one.name,
         score=one.score,
         decision=_DECISIONS[one.decision],
-        evidence=[_evidence(each) for each in one.reasons],
+        evidence=[evidence(each) for each in one.reasons],
     )
 
 
-def _evidence(reason: Reason) -> tag_pb2.Evidence:
+def evidence(reason: Reason) -> tag_pb2.Evidence:
+    """Write one reason."""
     return tag_pb2.Evidence(
         kind=_KINDS[reason.kind],
         text=reason.text,

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from grpc_reflection.v1alpha.reflection import enable_server_reflection
 
 from tagwright.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
+from tagwright.v1.search_service_pb2_grpc import add_SearchServiceServicer_to_server
 from tagwright.v1.tagging_service_pb2_grpc import add_TaggingServiceServicer_to_server
 from tagwright_server.address import Address
 from tagwright_server.clock import Clock
@@ -27,8 +28,9 @@ from tagwright_server.settings import Settings
 from tagwright_server.transport.auth import AuthService
 from tagwright_server.transport.gate import Gate
 from tagwright_server.transport.guard import Guard
-from tagwright_server.transport.health import AUTH, TAGGING, Health, HealthCalls
+from tagwright_server.transport.health import AUTH, SEARCH, TAGGING, Health, HealthCalls
 from tagwright_server.transport.reflection import ReflectionCalls
+from tagwright_server.transport.search import SearchService
 from tagwright_server.transport.security import Tls
 from tagwright_server.transport.tagging import TaggingService
 from tagwright_server.transport.wire import SizeLimits
@@ -49,6 +51,7 @@ class Services:
 
     auth: AuthService
     tagging: TaggingService
+    search: SearchService
 
 
 class Server:
@@ -102,13 +105,14 @@ class Server:
         )
         add_AuthServiceServicer_to_server(services.auth, self._grpc)
         add_TaggingServiceServicer_to_server(services.tagging, self._grpc)
+        add_SearchServiceServicer_to_server(services.search, self._grpc)
         self._health = Health(
             ready=ready, interval_s=settings.health_interval_s, each_time=guard.cancel_overdue, on_change=on_change
         )
         self._health.add_to(self._grpc)
         if settings.reflection:
             health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-            enable_server_reflection((AUTH, TAGGING, health_name, REFLECTION), self._grpc)
+            enable_server_reflection((AUTH, TAGGING, SEARCH, health_name, REFLECTION), self._grpc)
         self.address = _bind(self._grpc, Address.parse(settings.listen), tls)
 
     def start(self) -> None:

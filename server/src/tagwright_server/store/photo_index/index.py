@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagwright_server.store.changes import Mark, MarkTooOld
+from tagwright_server.store.following import Follower
 from tagwright_server.store.photo_index import snapshot
 from tagwright_server.store.photo_index.library import Library
 from tagwright_server.store.photo_index.reading import Reading, State
-from tagwright_server.store.photo_index.records import Entries, Entry, Found
-from tagwright_server.store.photo_index.sharing import SharedLock
+from tagwright_server.store.photo_index.records import Entries, Entry, Found, Wanted
+from tagwright_server.store.sharing import SharedLock
 from tagwright_server.store.store import Store
 
 _log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ _SAID_EVERY = 100_000  # photos of a rebuild
 Listener = Callable[["Entry | None", "Entry | None"], None]
 
 
-class PhotoIndex:
+class PhotoIndex(Follower):
     """All stored photos that a model, `name@version`, has looked at; its embeddings have `embedding_size` numbers.
 
     Each process has its own. It is in memory, and in a file of `folder` between runs; the truth is in the database.
@@ -37,16 +36,13 @@ class PhotoIndex:
     """
 
     def __init__(self, store: Store, model_version: str, embedding_size: int, folder: Path) -> None:
-        self._changes = store.changes
+        super().__init__(store.changes)
         self._reading = Reading(store.database, model_version, embedding_size)
         self._model_version = model_version
         self._embedding_size = embedding_size
         self._file = snapshot.file_of(folder, model_version)
         self._listeners: list[Listener] = []
         self._lock = SharedLock()  # over the library
-        self._catching_up = threading.Lock()  # over the mark, and so over who changes the library
-        self._begun = 0  # runs of catch_up, and of those that ended the one that began last
-        self._ended = 0
         self._library = Library(embedding_size)
         self._saved: Mark | None = None
         self._mark = self._open()
@@ -66,47 +62,29 @@ class PhotoIndex:
         It knows what `catch_up` has seen.
         """
         with self._lock.reading():
-            return self._library.nearest(vector, limit=limit, visible_to=visible_to, among=among)
+            near = self._library.nearest(vector, limit=limit, wanted=Wanted(visible_to, among))
+            return self._library.found(*near)
 
-    def catch_up(self, *, patience_s: float | None = None, most: int | None = None) -> None:
-        """Take in all that was committed to the database before this call; quick where that is nothing. Raises Busy.
+    def nearest(
+        self, vector: NDArray[np.float32], *, limit: int, wanted: Wanted
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the numbers alone of the photos that `neighbours` finds, and how similar they are."""
+        with self._lock.reading():
+            slots, similarities = self._library.nearest(vector, limit=limit, wanted=wanted)
+            return self._library.photos.numbers(slots), similarities
 
-        Whoever cannot wait says how long, and how many photos at most, and goes on with what is known by then: another
-        caller that can is to take in the rest.
-        """
-        before = self._begun
-        if not self._catching_up.acquire(timeout=-1 if patience_s is None else patience_s):
-            return
-        try:
-            if self._ended > before:  # one that began after this call has seen all of it
-                return
-            self._begun += 1
-            run = self._begun
-            try:
-                numbers, mark = self._changes.since(self._mark)
-            except MarkTooOld:
-                if most is not None:
-                    return
-                _log.warning("the index of %s was left behind; it is read anew", self._model_version)
-                self._mark = self._read_anew()
-            else:
-                if most is not None and len(numbers) > most:
-                    return
-                for start in range(0, len(numbers), _AT_A_TIME):
-                    some = numbers[start : start + _AT_A_TIME]
-                    self._apply(some, self._reading.photos(some))
-                self._mark = mark
-            if most is None:
-                self._regroup()
-            self._ended = run
-        finally:
-            self._catching_up.release()
+    def vectors(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return those of some photos that are here, in the order of their numbers, with their vectors [n, D]."""
+        with self._lock.reading():
+            slots = self._library.photos.slots(numbers)
+            if not len(slots):
+                return np.zeros(0, np.int64), np.zeros((0, self._embedding_size), np.float32)
+            return self._library.photos.numbers(slots), self._library.vectors.of(slots).astype(np.float32)
 
-    @contextmanager
-    def still(self) -> Iterator[None]:
-        """Have it not change meanwhile; not for catching up in."""
-        with self._catching_up:
-            yield
+    def how_many(self, wanted: Wanted) -> int:
+        """Return how many photos may be found."""
+        with self._lock.reading():
+            return self._library.count(wanted)
 
     def count(self, *, visible_to: str | None) -> int:
         """Return how many photos an account sees, None: all of them."""
@@ -181,7 +159,8 @@ class PhotoIndex:
         return self._read_anew()
 
     def _read_anew(self) -> Mark:
-        """Have all photos as the database has them now; return the mark of a moment before."""
+        if self._library.photos.size:
+            _log.warning("the index of %s was left behind; it is read anew", self._model_version)
         mark = self._changes.mark()
         photos = self._library.photos
         fresh = not photos.size
@@ -201,6 +180,14 @@ class PhotoIndex:
         here = photos.numbers(photos.all())
         self._apply(np.setdiff1d(here, np.concatenate(seen)).tolist(), [])
         return mark
+
+    def _take_in(self, numbers: Sequence[int]) -> None:
+        for start in range(0, len(numbers), _AT_A_TIME):
+            some = numbers[start : start + _AT_A_TIME]
+            self._apply(some, self._reading.photos(some))
+
+    def _tidy(self) -> None:
+        self._regroup()
 
     def _regroup(self) -> None:
         """Give the vectors new lists once they have outgrown theirs: some seconds, seldom; who searches goes on."""

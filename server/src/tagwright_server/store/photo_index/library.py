@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from tagwright_server.store.photo_index.photos import Photos
 from tagwright_server.store.photo_index.reading import State
-from tagwright_server.store.photo_index.records import Entry, Found
+from tagwright_server.store.photo_index.records import Entry, Found, Wanted
 from tagwright_server.store.photo_index.vectors import Vectors
+
+Vector = NDArray[np.float32]
 
 
 class Library:
@@ -58,35 +60,44 @@ class Library:
         if len(slots):
             self.vectors.put(slots, np.stack([state.vector for state in states]))
 
-    def nearest(
-        self, vector: NDArray[np.float32], *, limit: int, visible_to: str | None, among: NDArray[np.int64] | None
-    ) -> Found:
-        """Return the photos that are nearest to a vector float32 [D]; see PhotoIndex.neighbours."""
+    def nearest(self, vector: NDArray[np.float32], *, limit: int, wanted: Wanted) -> tuple[NDArray[np.int32], Vector]:
+        """Return the slots of the photos that are nearest to a vector float32 [D], and how similar they are."""
         length = float(np.linalg.norm(vector))
         query = np.asarray(vector / length if length > 0 else vector, np.float32)
-        slots, similarities = self.vectors.nearest(query, limit=limit, wanted=self._wanted(visible_to, among))
-        numbers = self.photos.numbers(slots)
-        order = np.lexsort((numbers, -similarities))  # of those that are equally near, the older first
-        listed = slots[order].tolist()
+        slots, similarities = self.vectors.nearest(query, limit=limit, wanted=self._wanted(wanted))
+        order = np.lexsort((self.photos.numbers(slots), -similarities))  # of those that are equally near, the older
+        return slots[order], np.clip(similarities[order], -1.0, 1.0)  # float16 is of length 1 to three digits
+
+    def found(self, slots: NDArray[np.int32], similarities: Vector) -> Found:
+        """Return photos with what is known of them."""
+        listed = slots.tolist()
         return Found(
-            numbers=numbers[order],
-            similarities=np.clip(similarities[order], -1.0, 1.0),  # float16 is of length 1 to three digits
+            numbers=self.photos.numbers(slots),
+            similarities=similarities,
             ids=tuple([self.photos.id(slot) for slot in listed]),
             authors=tuple([self.photos.author(slot) for slot in listed]),
             tags=tuple([self.photos.tags_of(slot) for slot in listed]),
         )
 
-    def _wanted(self, visible_to: str | None, among: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
+    def count(self, wanted: Wanted) -> int:
+        """Return how many photos may be found."""
+        by_slot = self._wanted(wanted)
+        return self.photos.size if by_slot is None else int(np.count_nonzero(by_slot))
+
+    def _wanted(self, wanted: Wanted) -> NDArray[np.bool_] | None:
         """Return by slot who may be found, None: everybody."""
-        photos = self.photos
-        if among is not None:
-            wanted = np.zeros(photos.slots_end, np.bool_)
-            slots = photos.slots(among)
-            wanted[slots] = True if visible_to is None else photos.seen(slots, visible_to)
-            return wanted
-        if visible_to is None or photos.count(visible_to) == photos.size:
-            return None
-        return photos.held(slice(0, photos.slots_end)) & photos.seen(slice(0, photos.slots_end), visible_to)
+        photos, visible_to, everywhere = self.photos, wanted.visible_to, slice(0, self.photos.slots_end)
+        if wanted.among is not None:
+            found = np.zeros(photos.slots_end, np.bool_)
+            slots = photos.slots(wanted.among)
+            found[slots] = True if visible_to is None else photos.seen(slots, visible_to)
+        elif visible_to is None or photos.count(visible_to) == photos.size:
+            if wanted.up_to is None:
+                return None
+            found = photos.held(everywhere)
+        else:
+            found = photos.held(everywhere) & photos.seen(everywhere, visible_to)
+        return found if wanted.up_to is None else found & (photos.numbers(everywhere) <= wanted.up_to)
 
     def _entry(self, slot: int, vector: NDArray[np.float16]) -> Entry:
         photos = self.photos

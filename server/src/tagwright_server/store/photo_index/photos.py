@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagwright_server.store.photo_index.names import Lists, Names, grown
+from tagwright_server.store.columns import Lists, Names, Slots, grown
 from tagwright_server.store.photo_index.reading import State
 
-_BLOCK = 1 << 12  # numbers of photos that share a table of slots
 _ID_BYTES = 16
-_NONE = -1
 
 
 class Photos:
@@ -29,7 +27,7 @@ class Photos:
         self._authors = Names()
         self.slots_end = 0  # of the slots that were ever used
         self._free: list[int] = []
-        self._tables: dict[int, NDArray[np.int32]] = {}
+        self._slots = Slots()
         self._odd_ids: dict[int, str] = {}  # those that are no UUIDs, by slot
         self._numbers = np.zeros(0, np.int64)  # 0: the slot is free
         self._ids = np.zeros((0, _ID_BYTES), np.uint8)
@@ -42,20 +40,11 @@ class Photos:
 
     def slot(self, number: int) -> int | None:
         """Return the slot of a photo."""
-        table = self._tables.get(number // _BLOCK)
-        slot = _NONE if table is None else int(table[number % _BLOCK])
-        return None if slot == _NONE else slot
+        return self._slots.get(number)
 
     def slots(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Return the slots of those of the photos that are here, each once, in no order."""
-        found = []
-        blocks = numbers // _BLOCK
-        for block in np.unique(blocks).tolist():
-            if (table := self._tables.get(block)) is not None:
-                found.append(np.unique(table[numbers[blocks == block] % _BLOCK]))
-        slots = np.concatenate(found) if found else np.zeros(0, np.int32)
-        here: NDArray[np.int32] = slots[slots != _NONE]
-        return here
+        """Return the slots of those of the photos that are here, each once."""
+        return self._slots.many(numbers)
 
     def all(self) -> NDArray[np.int32]:
         """Return all slots that hold a photo."""
@@ -83,7 +72,7 @@ class Photos:
             self._grow(self.slots_end)
         self._numbers[slot] = state.number
         self._put_id(slot, state.id)
-        self._table(state.number // _BLOCK)[state.number % _BLOCK] = slot
+        self._slots.put(state.number, slot)
         self.size += 1
         self._owners[slot], self._shared[slot] = self._people.number(state.owner_id), state.shared
         self._count(slot, 1)
@@ -101,7 +90,7 @@ class Photos:
     def remove(self, slot: int) -> None:
         """Remove a photo."""
         number = int(self._numbers[slot])
-        self._table(number // _BLOCK)[number % _BLOCK] = _NONE
+        self._slots.remove(number)
         self._count(slot, -1)
         self._lists.put(slot, ())
         self._odd_ids.pop(slot, None)
@@ -122,7 +111,7 @@ class Photos:
         shared: NDArray[np.bool_] = self._shared[slots]
         return shared if owner is None else shared | (self._owners[slots] == owner)
 
-    def numbers(self, slots: NDArray[np.int32]) -> NDArray[np.int64]:
+    def numbers(self, slots: NDArray[np.int32] | slice) -> NDArray[np.int64]:
         """Return the photos' numbers."""
         return self._numbers[slots]
 
@@ -185,11 +174,7 @@ class Photos:
         self._shared_photos = int(self._shared[:size].sum())
         private = self._owners[:size][~self._shared[:size]]
         self._private = dict(enumerate(np.bincount(private, minlength=len(self._people)).tolist()))
-        slots = np.arange(size, dtype=np.int32)
-        blocks = self._numbers[:size] // _BLOCK
-        for block in np.unique(blocks).tolist():
-            here = blocks == block
-            self._table(block)[self._numbers[:size][here] % _BLOCK] = slots[here]
+        self._slots.fill(self._numbers[:size])
 
     def _grow(self, slots: int) -> None:
         if slots > len(self._numbers):
@@ -207,12 +192,6 @@ class Photos:
             self._ids[slot] = np.frombuffer(raw, np.uint8)
         else:
             self._odd_ids[slot] = id
-
-    def _table(self, block: int) -> NDArray[np.int32]:
-        table = self._tables.get(block)
-        if table is None:
-            table = self._tables[block] = np.full(_BLOCK, _NONE, np.int32)
-        return table
 
     def _count(self, slot: int, more: int) -> None:
         if self._shared[slot]:

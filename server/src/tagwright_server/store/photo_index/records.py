@@ -48,3 +48,14 @@ class Found:
     ids: tuple[str, ...]
     authors: tuple[str, ...]
     tags: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """Which photos may be found: those that an account sees, its own and the shared ones, None: all; of those, where
+    it is given, those with the numbers `among`, int64 [n], and those with numbers up to `up_to`.
+    """
+
+    visible_to: str | None
+    among: NDArray[np.int64] | None = None
+    up_to: int | None = None

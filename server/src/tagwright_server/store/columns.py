@@ -1,4 +1,7 @@
-"""Texts as small numbers, and lists of them as slices of one array: a million photos' tags in a few megabytes."""
+"""Columns that grow: texts as small numbers, lists of numbers as slices of one array, and photos' slots by number.
+
+A million photos' tags take a few megabytes. Not for several threads.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _POOL_MIN = 1024
+_BLOCK = 1 << 12  # numbers of photos that share a table of slots
+_NONE = -1
 
 
 class Names:
@@ -93,10 +98,61 @@ class Lists:
         self._end = len(pool)
 
 
-def grown(array: NDArray[np.generic], length: int) -> NDArray:  # type: ignore[type-arg]  # of the same type
+class Slots:
+    """The slot of each photo's number: a table, in blocks, as numbers of photos that are gone never come back."""
+
+    def __init__(self) -> None:
+        self._tables: dict[int, NDArray[np.int32]] = {}
+
+    def get(self, number: int) -> int | None:
+        """Return the slot of a photo."""
+        table = self._tables.get(number // _BLOCK)
+        slot = _NONE if table is None else int(table[number % _BLOCK])
+        return None if slot == _NONE else slot
+
+    def many(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the slots of those of the photos that are here, each once, in the order of their numbers."""
+        if not len(numbers):
+            return np.zeros(0, np.int32)
+        ordered = np.unique(numbers)
+        blocks = ordered // _BLOCK
+        begins = np.flatnonzero(np.diff(blocks, prepend=blocks[0] - 1))
+        found = [
+            table[some % _BLOCK]
+            for block, some in zip(blocks[begins].tolist(), np.split(ordered, begins[1:]), strict=True)
+            if (table := self._tables.get(block)) is not None
+        ]
+        slots = np.concatenate(found) if found else np.zeros(0, np.int32)
+        here: NDArray[np.int32] = slots[slots != _NONE]
+        return here
+
+    def put(self, number: int, slot: int) -> None:
+        """Set the slot of a photo."""
+        self._table(number // _BLOCK)[number % _BLOCK] = slot
+
+    def remove(self, number: int) -> None:
+        """Forget a photo."""
+        self._table(number // _BLOCK)[number % _BLOCK] = _NONE
+
+    def fill(self, numbers: NDArray[np.int64]) -> None:
+        """Set the slots of photos to 0, 1, 2..."""
+        blocks = numbers // _BLOCK
+        order = np.argsort(blocks, kind="stable")
+        begins = np.flatnonzero(np.diff(blocks[order], prepend=-1))
+        for some in np.split(order, begins[1:]) if len(order) else ():
+            self._table(int(blocks[some[0]]))[numbers[some] % _BLOCK] = some
+
+    def _table(self, block: int) -> NDArray[np.int32]:
+        table = self._tables.get(block)
+        if table is None:
+            table = self._tables[block] = np.full(_BLOCK, _NONE, np.int32)
+        return table
+
+
+def grown(array: NDArray[np.generic], length: int, *, least: int = 64) -> NDArray:  # type: ignore[type-arg]
     """Return an array with room for `length`, zeros behind what it holds; by halves, so that it is seldom copied."""
     if length <= len(array):
         return array
-    larger = np.zeros((max(length, len(array) * 3 // 2, 64), *array.shape[1:]), array.dtype)
+    larger = np.zeros((max(length, len(array) * 3 // 2, least), *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
     return larger

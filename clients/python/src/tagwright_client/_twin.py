@@ -1,0 +1,243 @@
+"""What makes an asyncio method of a method of `Client`: the same work, done in a thread, awaited or gone through.
+
+Types, signature and docstring are the method's own, so that nothing is said twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from weakref import WeakSet
+
+from ._cancellation import Cancellation
+from ._client import Client
+from ._errors import ClientClosed
+from ._pool import Pool, closed_error
+from ._search import SearchResults
+from ._search_values import Facet, SearchResult
+from ._values import Timings
+
+_Arguments = ParamSpec("_Arguments")
+_Value = TypeVar("_Value")
+
+
+class Twin:
+    """A client whose work is done in the threads of a pool, by a `Client` that is opened there."""
+
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        self._connect: Callable[[], Client] | None = connect
+        self._opening = threading.Lock()
+        self._client: Client | None = None
+        self._pool = Pool()
+        self._iterators: WeakSet[AsyncResults[Any]] = WeakSet()
+
+    async def close(self) -> None:
+        """End the connection, every call under way and every thread; calling it again does nothing."""
+        iterators = list(self._iterators)
+
+        def end() -> None:
+            with self._opening:
+                self._connect = None
+            if self._client is not None:
+                self._client.close()
+            for iterator in iterators:
+                iterator._end()
+
+        await self._pool.close(end)
+
+    def _opened(self) -> Client:
+        """Return the client that does the work; called in a thread, as opening it reads files."""
+        with self._opening:
+            if self._client is None:
+                if self._connect is None:
+                    raise closed_error()
+                self._client = self._connect()
+                self._connect = None  # it knows the token
+            return self._client
+
+
+class AsyncResults(AsyncIterator[_Value]):
+    """What a method of `AsyncClient` goes through: with `async for`. Nothing is sent before its first step.
+
+    Leaving the loop early ends it, as do `aclose()`, the cancellation of a step, and closing the client.
+    """
+
+    def __init__(self, twin: Twin, make: Callable[[Client], Iterator[_Value]]) -> None:
+        self._begun = self._over = False
+        self._pool = twin._pool
+        self._cancellation = Cancellation()
+        self._steps = _Steps(lambda: make(twin._opened()))
+        twin._iterators.add(self)
+
+    async def __anext__(self) -> _Value:
+        """Return the next value."""
+        if self._over and not self._pool.closed:
+            raise StopAsyncIteration
+        self._begun = True
+        try:
+            found = await self._pool.run(self._steps.step, cancellation=self._cancellation)
+        except asyncio.CancelledError:
+            self._end()
+            raise
+        if not found:
+            self._over = True
+            raise StopAsyncIteration
+        return found[0]
+
+    async def aclose(self) -> None:
+        """End it, and return when what it had under way is over."""
+        ended = self._end()
+        if ended is not None:
+            await asyncio.shield(asyncio.wrap_future(ended))
+
+    def __del__(self) -> None:
+        """End it: whoever left the loop has forgotten it."""
+        self._end()
+
+    def _end(self) -> Future[None] | None:
+        under_way, self._over = self._begun and not self._over, True
+        if not under_way:
+            return None
+        self._cancellation.cancel()
+        try:
+            return self._pool.submit(self._steps.close, self._cancellation)
+        except ClientClosed:
+            return None
+
+
+class AsyncSearchResults(AsyncIterator[SearchResult]):
+    """What a search found: `SearchResults` for `async for`, what it says of the whole result being awaited.
+
+    Nothing is under way between two steps; a step that is cancelled can be made again.
+    """
+
+    def __init__(self, twin: Twin, make: Callable[[Client], SearchResults]) -> None:
+        self._twin = twin
+        self._make = make
+        self._asking = threading.Lock()
+        self._results: SearchResults | None = None
+
+    async def __anext__(self) -> SearchResult:
+        """Return the next photo."""
+        found = await self._ask(_next)
+        if not found:
+            raise StopAsyncIteration
+        return found[0]
+
+    async def total_count(self) -> int:
+        """How many photos the whole result has; with an example only the nearest 1,000 of them are gone through."""
+        return await self._ask(lambda results: results.total_count)
+
+    async def facets(self) -> tuple[Facet, ...]:
+        """The commonest tags of the whole result, the commonest first; empty unless `include_facets` was said."""
+        return await self._ask(lambda results: results.facets)
+
+    async def understood_query(self) -> str:
+        """The query as the server understood it: aliases as their tags, with `&`, `|`, `!` and parentheses."""
+        return await self._ask(lambda results: results.understood_query)
+
+    async def model_version(self) -> str:
+        """The model whose embeddings were compared, `name@version`; empty where no look was."""
+        return await self._ask(lambda results: results.model_version)
+
+    async def timings(self) -> Timings:
+        """Where the time of the first page's call went."""
+        return await self._ask(lambda results: results.timings)
+
+    async def aclose(self) -> None:
+        """Do nothing, as there is nothing to end: for `contextlib.aclosing`, like the other iterators."""
+
+    async def _ask(self, ask: Callable[[SearchResults], _Value]) -> _Value:
+        def work() -> _Value:
+            with self._asking:  # a step that was cancelled may still be ending
+                if self._results is None:
+                    self._results = self._make(self._twin._opened())
+                return ask(self._results)
+
+        return await self._twin._pool.run(work)
+
+
+def awaited(
+    method: Callable[Concatenate[Client, _Arguments], _Value],
+) -> Callable[Concatenate[Twin, _Arguments], Coroutine[Any, Any, _Value]]:
+    """Return the twin of a method that returns one thing."""
+
+    @functools.wraps(method)
+    async def twin(self: Twin, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Value:
+        return await self._pool.run(lambda: method(self._opened(), *args, **kwargs))
+
+    twin.__qualname__ = f"AsyncClient.{method.__name__}"
+    return twin
+
+
+def iterated(
+    method: Callable[Concatenate[Client, _Arguments], Iterator[_Value]],
+) -> Callable[Concatenate[Twin, _Arguments], AsyncResults[_Value]]:
+    """Return the twin of a method that returns an iterator."""
+
+    @functools.wraps(method)
+    def twin(self: Twin, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> AsyncResults[_Value]:
+        return AsyncResults(self, lambda client: method(client, *args, **kwargs))
+
+    value = str(method.__annotations__["return"]).partition("[")[2].rstrip("]").partition(",")[0]
+    return _named(twin, method, returns=f"AsyncResults[{value}]")
+
+
+def searched(
+    method: Callable[Concatenate[Client, _Arguments], SearchResults],
+) -> Callable[Concatenate[Twin, _Arguments], AsyncSearchResults]:
+    """Return the twin of a method that returns the results of a search."""
+
+    @functools.wraps(method)
+    def twin(self: Twin, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> AsyncSearchResults:
+        return AsyncSearchResults(self, lambda client: method(client, *args, **kwargs))
+
+    return _named(twin, method, returns="AsyncSearchResults")
+
+
+class _Steps(Generic[_Value]):
+    """An iterator that is made by its first step. It knows nothing of who goes through it, who may forget it."""
+
+    def __init__(self, make: Callable[[], Iterator[_Value]]) -> None:
+        self._make = make
+        self._stepping = threading.Lock()
+        self._iterator: Iterator[_Value] | None = None
+        self._over = False
+
+    def step(self) -> tuple[()] | tuple[_Value]:
+        """Return the next value, or nothing where there is none."""
+        with self._stepping:
+            if self._over:
+                return ()
+            if self._iterator is None:
+                self._iterator = self._make()
+            return _next(self._iterator)
+
+    def close(self) -> None:
+        """End it, after the step that is under way."""
+        with self._stepping:
+            self._over = True
+            iterator, self._iterator = self._iterator, None
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+
+def _next(iterator: Iterator[_Value]) -> tuple[()] | tuple[_Value]:
+    for value in iterator:  # no StopIteration: a future takes none
+        return (value,)
+    return ()
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _named(twin: _Function, method: Callable[..., Any], *, returns: str) -> _Function:
+    twin.__qualname__ = f"AsyncClient.{method.__name__}"
+    twin.__signature__ = inspect.signature(method).replace(return_annotation=returns)  # type: ignore[attr-defined]
+    return twin

@@ -1,0 +1,55 @@
+"""How many photos of a result have each tag: of the commonest exactly, without going through all tags of all photos."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagwright_server.store.tag_index import TaggedPhotos
+
+_FEW = 20_000  # photos whose tags are counted one by one, in a few milliseconds
+
+Slots = NDArray[np.int32]
+
+
+def facets(
+    photos: TaggedPhotos, slots: Slots, totals: NDArray[np.int64], *, count: int, but: Collection[int] = ()
+) -> list[tuple[int, int]]:
+    """Return the `count` commonest tags of photos, by number, with how many have each; of equals the older tag first.
+
+    `totals` by tag are of photos of which these are some; tags in `but` are left out.
+    """
+    if len(slots) <= _FEW:
+        return _commonest(tag_counts(photos, slots), count, but)
+    has = np.zeros(photos.end, np.bool_)
+    has[slots] = True
+    found: dict[int, int] = {}
+    enough = 0
+    for tag in np.lexsort((np.arange(len(totals)), -totals)).tolist():
+        if totals[tag] < max(1, enough):  # nor is any of the rest commoner here than it is in all
+            break
+        if tag not in but and (both := together(photos, has, tag)):
+            found[tag] = both
+            if len(found) >= count:
+                enough = sorted(found.values())[-count]
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count]
+
+
+def tag_counts(photos: TaggedPhotos, slots: Slots) -> NDArray[np.int64]:
+    """Return by tag how many of some photos have it."""
+    tags, _, _ = photos.tags_of(slots)
+    return np.bincount(tags).astype(np.int64)
+
+
+def together(photos: TaggedPhotos, has: NDArray[np.bool_], tag: int) -> int:
+    """Return how many photos have a tag, of those that `has` says by slot."""
+    return int(np.count_nonzero(has[photos.postings.of(tag).slots]))
+
+
+def _commonest(counts: NDArray[np.int64], count: int, but: Collection[int]) -> list[tuple[int, int]]:
+    there = np.flatnonzero(counts)
+    there = there[~np.isin(there, list(but))]
+    best = there[np.lexsort((there, -counts[there]))[:count]]
+    return list(zip(best.tolist(), counts[best].tolist(), strict=True))
