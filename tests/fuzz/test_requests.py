@@ -22,11 +22,13 @@ from hypothesis import strategies as st
 from servers import ADMIN, PASSWORD, FakeBackend, Running, bearer, failure_of, running
 
 from tagwright.v1 import auth_service_pb2 as auth_pb
+from tagwright.v1 import search_service_pb2 as search_pb
 from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 from tagwright_server.store.records import Account, Role
 
-SERVICES = (*auth_pb.DESCRIPTOR.services_by_name.values(), *pb.DESCRIPTOR.services_by_name.values())
+FILES = (auth_pb.DESCRIPTOR, pb.DESCRIPTOR, search_pb.DESCRIPTOR)
+SERVICES = tuple(service for file in FILES for service in file.services_by_name.values())
 METHODS = {f"/{service.full_name}/{method.name}": method for service in SERVICES for method in service.methods}
 AUTH = "/tagwright.v1.AuthService/"
 LOGIN, LOGOUT = AUTH + "Login", AUTH + "Logout"
@@ -76,6 +78,10 @@ REASONS = {
     "ListOperations": {"ARGUMENT_INVALID"},
     "CancelOperation": _ONCE | {"NOT_FOUND"},
     "ListModels": {"ARGUMENT_INVALID"},
+    "SearchImages": {"ARGUMENT_INVALID", "NOT_FOUND", "IMAGE_REJECTED"},
+    "SuggestTags": {"ARGUMENT_INVALID"},
+    "RelatedTags": {"ARGUMENT_INVALID", "NOT_FOUND"},
+    "FindSimilar": {"ARGUMENT_INVALID", "NOT_FOUND"},
 }
 ANSWERED_WITHIN_S = 10.0
 TRIES = settings(
@@ -89,7 +95,8 @@ _BYTES = st.sampled_from([b"", _JPEG, _JPEG[:99], b"GIF89a", b"\x89PNG\r\n\x1a\n
 _NAMES = st.sampled_from(["", "dog", "sky", "tagger", "plain-cnn@1", "tagger@2", "\x00", "\u202e", "a" * 300])
 _ACCOUNTS = ["ann", "ANN", "bob", ADMIN, PASSWORD, "another good one", "tagging:read", "admin", "user."]
 _IDS = [str(uuid4()) for _ in range(3)] + [uuid4().hex, str(UUID(int=0))]
-_TEXTS = _NAMES | st.sampled_from(_ACCOUNTS) | st.sampled_from(_IDS)
+_QUERIES = ["dog & !(sea | sky:confirmed)", "(dog", 'owner:"a\x00b" | author:\x00', "date:>9999 size:..9", "!" * 4096]
+_TEXTS = _NAMES | st.sampled_from(_ACCOUNTS) | st.sampled_from(_IDS) | st.sampled_from(_QUERIES)
 _INT64 = st.sampled_from([0, 1, -1, 4_000_000_000, 253_402_300_799, 253_402_300_800, 2**63 - 1, -(2**63)])
 _SCALARS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.TYPE_BYTES: _BYTES,

@@ -48,6 +48,7 @@ def bench(
     library: Annotated[Path | None, typer.Option(help="folder of MIRFlickr-25k, for the scenario of that name")] = None,
     library_photos: Annotated[int, typer.Option(min=100, help="photos of it, at most")] = 20_000,
     refine_photos: Annotated[str, typer.Option(help="sizes of the libraries that are made up for refine")] = "20000",
+    search_photos: Annotated[str, typer.Option(help="the same for search")] = "20000",
     list_them: Annotated[bool, typer.Option("--list", help="list the scenarios and end")] = False,
 ) -> None:
     """Measure how fast photos become tags, beside the fastest loop without a server on the same cores.
@@ -92,6 +93,7 @@ def bench(
             library=library,
             library_photos=library_photos,
             refine_photos=_sizes(refine_photos),
+            search_photos=_sizes(search_photos),
             step=stack.enter_context(_progress()),
             stack=stack,
         )

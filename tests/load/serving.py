@@ -67,22 +67,28 @@ class Serving:
 
 @contextmanager
 def serve(
-    engine: Engine, repository: Path, more: Sequence[str] = (), *, prepare: Callable[[Path], None] = lambda data: None
+    engine: Engine,
+    repository: Path,
+    more: Sequence[str] = (),
+    *,
+    database: str | None = None,
+    prepare: Callable[[Path], None] = lambda data: None,
 ) -> Iterator[Serving]:
     """Run a server on a free port for as long as the block runs; raises NotServed.
 
-    `prepare` gets the folder of its data before it starts, with the account in it.
+    `prepare` gets the folder of its data before it starts, with the account in it; `database` is its URL, without one
+    it is in that folder.
     """
     address = f"127.0.0.1:{_free_port()}"
     flags = [f"--listen={address}", f"--inference={engine.setting}", f"--model-repository={repository}", *more]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAGWRIGHT_")}
     with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory(prefix="tagwright-bench-data-") as data:
-        data_folder = f"--data-folder={data}"
-        password = make_account(data_folder, environment)
+        kept = [f"--data-folder={data}", *([] if database is None else [f"--database={database}"])]
+        password = make_account(kept, environment)
         prepare(Path(data))
         started = time.monotonic()
         process = subprocess.Popen(
-            [*_command(), *flags, data_folder],
+            [*_command(), *flags, *kept],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -103,10 +109,10 @@ def serve(
             _stop(process)
 
 
-def make_account(data_folder: str, environment: Mapping[str, str]) -> str:
+def make_account(kept: Sequence[str], environment: Mapping[str, str]) -> str:
     """Make the account and return its password, which no command line and no file gets to see."""
     password = secrets.token_urlsafe()
-    command = [*_command(), "admin", "create", ACCOUNT, "--password-file=-", data_folder]
+    command = [*_command(), "admin", "create", ACCOUNT, "--password-file=-", *kept]
     done = subprocess.run(command, input=password + "\n", capture_output=True, text=True, env=environment)
     if done.returncode:
         raise NotServed(f"no account can be made: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")

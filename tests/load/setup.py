@@ -32,6 +32,7 @@ class Setup:
     library: Path | None = None  # a folder of MIRFlickr-25k, for what needs a library of real size
     library_photos: int = 20_000  # of it, at most
     refine_photos: tuple[int, ...] = (20_000,)  # sizes of made-up libraries
+    search_photos: tuple[int, ...] = (20_000,)
     cores: int = field(default_factory=cores)
 
     @cached_property

@@ -1,39 +1,46 @@
 """A library of any size, made up: what a server would keep of so many photos, written straight into its database.
 
-Each photo is one of the starter library's, moved a little: its embedding with noise, most of its tags, and a few that
-are rare. So the look of photos and the use of tags have the clusters and the long tail of real ones. There are no bytes
-of photos: `check` would complain, and nobody may ask for a thumbnail.
+Each photo is one of the starter library's, moved a little: its embedding with noise, most of its tags, a few that are
+rare, and labels that the model found. So the look of photos and the use of tags have the clusters and the long tail of
+real ones. There are no bytes of photos: `check` would complain, and nobody may ask for a thumbnail.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime, timezone
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagwright_server.store.image_records import TagSource
+from tagwright_server.store.records import Account, Role
 from tagwright_server.store.store import open_store
-from tagwright_server.store.tag_codes import SOURCES, SUGGESTED
+from tagwright_server.store.tag_codes import CONFIRMED, SOURCES, SUGGESTED
 
 _BLOCK = 10_000
 _NOISE = 0.6  # length of what is added to an embedding of length 1: cosine .86 to where it comes from
 _KEPT = 0.7  # of the tags of the photo it comes from
 _RARE = 0.2  # photos that have a tag from the long tail
 _CREATED_US = 1_700_000_000_000_000
+_SHARED = 0.3  # photos that everybody sees
+_CHECKED = 0.1  # tags that a person has confirmed
+_JUDGED = 0.5  # tags that owners typed and refinement has judged
+_SEEN = 0.42  # photos with the commonest label; in MIRFlickr it is people
+_OWNERS = 20  # accounts
 _IMAGE = (
-    "INSERT INTO image (number, id, account_id, source_sha256, content_id, visibility, created, updated, model_id,"
-    " author, file_name) VALUES (?, ?, ?, ?, ?, 'private', ?, ?, ?, ?, '')"
+    "image (number, id, account_id, source_sha256, content_id, visibility, created, updated, model_id, author,"
+    " file_name)"
 )
 _CONTENT = (
-    "INSERT INTO content (number, sha256, size_bytes, format, width, height, perceptual_hash, band_0, band_1, band_2,"
-    " band_3) VALUES (?, ?, 6000, 'JPEG', 128, 128, ?, ?, ?, ?, ?)"
+    "content (number, sha256, size_bytes, format, width, height, perceptual_hash, band_0, band_1, band_2, band_3)"
 )
-_EMBEDDING = "INSERT INTO embedding (content_id, model_id, vector) VALUES (?, ?, ?)"
-_TAG = "INSERT INTO image_tag (image_id, tag_id, state, source, position) VALUES (?, ?, ?, ?, ?)"
+_EMBEDDING = "embedding (content_id, model_id, vector)"
+_TAG = "image_tag (image_id, tag_id, state, source, score, model_id, position)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,38 +51,86 @@ class Seed:
     tags: Sequence[Sequence[str]]
 
 
+def owners() -> list[str]:
+    """Return the names of the accounts that made-up photos belong to."""
+    return [f"owner{at}" for at in range(_OWNERS)]
+
+
 def fill(
-    database: Path,
+    url: str,
     seed: Seed,
     *,
     photos: int,
-    account: str,
+    labels: Sequence[str],
     model_version: str,
     advance: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Write so many photos of an account into a server's database, while no server runs on it."""
-    store = open_store(f"sqlite://{database}")
+    """Write so many photos into a server's database, `sqlite:///PATH` or `postgresql://...`, while none runs on it.
+
+    They belong to accounts of their own, which nobody can sign in to until somebody sets a password.
+    """
+    store = open_store(url)
     try:
-        owner = store.accounts.find(account)
-        assert owner is not None
+        now = datetime.now(timezone.utc)
+        accounts = [
+            Account(uuid.uuid4().hex, name, Role.USER, disabled=False, created=now, updated=now) for name in owners()
+        ]
+        for account in accounts:
+            store.accounts.add(account, password_hash="")
     finally:
         store.close()
-    names = sorted({tag for tags in seed.tags for tag in tags} | {f"rare{at}" for at in range(photos // 50)})
-    connection = sqlite3.connect(database)
+    names = sorted(
+        {tag for tags in seed.tags for tag in tags} | {f"rare{at}" for at in range(photos // 50)} | set(labels)
+    )
+    with _sqlite(url) if url.startswith("sqlite") else _postgres(url) as write:
+        write("tag (number, name)", list(enumerate(names, 1)))
+        write("model (number, name)", [(1, model_version)])
+        numbers = {name: number for number, name in enumerate(names, 1)}
+        made = _Made([account.id for account in accounts], numbers, [numbers[label] for label in labels])
+        for done, rows in _blocks(seed, photos, made, np.random.default_rng(1)):
+            for table, some in rows.items():
+                write(table, some)
+            advance(done)
+        write("usage (account_id, photos, size_bytes)", [(account.id, photos // _OWNERS, 0) for account in accounts])
+
+
+Row = tuple[object, ...]
+Write = Callable[[str, Sequence[Row]], None]
+
+
+@contextmanager
+def _sqlite(url: str) -> Iterator[Write]:
+    connection = sqlite3.connect(url.removeprefix("sqlite://"))
+
+    def write(table: str, rows: Sequence[Row]) -> None:
+        marks = ", ".join("?" * (table.count(",") + 1))
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        connection.commit()
+
     try:
         connection.execute("PRAGMA synchronous = OFF")  # it is made up; a crash makes it anew
-        tags = _numbers(connection, "tag", names)
-        [model] = _numbers(connection, "model", [model_version]).values()
-        for done, rows in _blocks(seed, photos, owner.id, model, tags, np.random.default_rng(1)):
-            for statement, some in rows.items():
-                connection.executemany(statement, some)
-            connection.commit()
-            advance(done)
-        connection.execute("INSERT INTO usage (account_id, photos, size_bytes) VALUES (?, ?, 0)", (owner.id, photos))
-        connection.commit()
+        yield write
         connection.execute("ANALYZE")
     finally:
         connection.close()
+
+
+@contextmanager
+def _postgres(url: str) -> Iterator[Write]:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+
+        def write(table: str, rows: Sequence[Row]) -> None:
+            with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+        yield write
+        for table in ("image", "content", "tag", "model"):
+            connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'number'), MAX(number)) FROM {table}")
+        connection.execute("ANALYZE")
 
 
 def queries(seed: Seed, count: int) -> Iterator[tuple[NDArray[np.float32], Sequence[str]]]:
@@ -85,32 +140,56 @@ def queries(seed: Seed, count: int) -> Iterator[tuple[NDArray[np.float32], Seque
         yield moved(seed.vectors[row : row + 1], rng)[0], seed.tags[row]
 
 
-Rows = dict[str, list[tuple[object, ...]]]
+Rows = dict[str, list[Row]]
 
 
-def _blocks(
-    seed: Seed, photos: int, owner: str, model: int, tags: dict[str, int], rng: np.random.Generator
-) -> Iterator[tuple[int, Rows]]:
-    known = [np.array([tags[tag] for tag in dict.fromkeys(each)], np.int64) for each in seed.tags]
-    rare = np.array([number for name, number in tags.items() if name.startswith("rare")], np.int64)
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What photos are made of: ids of accounts, numbers of tags by name, and those of labels, the commonest first."""
+
+    accounts: Sequence[str]
+    tags: dict[str, int]
+    labels: Sequence[int]
+
+
+def _blocks(seed: Seed, photos: int, made: _Made, rng: np.random.Generator) -> Iterator[tuple[int, Rows]]:
+    known = [np.array([made.tags[tag] for tag in dict.fromkeys(each)], np.int64) for each in seed.tags]
+    rare = np.array([number for name, number in made.tags.items() if name.startswith("rare")], np.int64)
+    likely = _SEEN * 4 / np.arange(4, len(made.labels) + 4)  # 3.5 labels a photo
     for start in range(0, photos, _BLOCK):
         numbers = range(start + 1, min(start + _BLOCK, photos) + 1)
         sources = rng.integers(len(seed.tags), size=len(numbers))
         vectors = moved(seed.vectors[sources], rng).astype("<f2")
         hashes = rng.integers(0, 2**16, size=(len(numbers), 4)).tolist()
         rows: Rows = {_CONTENT: [], _EMBEDDING: [], _IMAGE: [], _TAG: []}
-        for number, source, vector, bands in zip(numbers, sources, vectors, hashes, strict=True):
+        for number, source, vector, bands in zip(numbers, sources.tolist(), vectors, hashes, strict=True):
             digest = number.to_bytes(32, "big")
             whole = sum(band << (16 * at) for at, band in enumerate(bands))
-            rows[_CONTENT].append((number, digest, whole - (whole >> 63 << 64), *bands))
-            rows[_EMBEDDING].append((number, model, vector.tobytes()))
+            rows[_CONTENT].append((number, digest, 6000, "JPEG", 128, 128, whole - (whole >> 63 << 64), *bands))
+            rows[_EMBEDDING].append((number, 1, vector.tobytes()))
             moment = _CREATED_US + number * 1_000_000
-            rows[_IMAGE].append((number, f"{number:032x}", owner, digest, number, moment, moment, model, ""))
+            owner, seen = made.accounts[number % _OWNERS], "shared" if rng.random() < _SHARED else "private"
+            rows[_IMAGE].append((number, f"{number:032x}", owner, digest, number, seen, moment, moment, 1, "", ""))
             mine = known[source][rng.random(len(known[source])) < _KEPT].tolist()
             if len(rare) and rng.random() < _RARE:
                 mine.append(int(rare[rng.integers(len(rare))]))
-            rows[_TAG] += [(number, tag, SUGGESTED, SOURCES[TagSource.USER], place) for place, tag in enumerate(mine)]
+            rows[_TAG] += _tags(number, source, mine, made, likely, rng)
         yield numbers[-1], rows
+
+
+def _tags(
+    number: int, source: int, mine: Sequence[int], made: _Made, likely: NDArray[np.float64], rng: np.random.Generator
+) -> Iterator[Row]:
+    """Return the rows of a photo's tags: what its owner typed, half of it judged, and what the model found."""
+    for place, tag in enumerate(mine):
+        state = CONFIRMED if rng.random() < _CHECKED else SUGGESTED
+        score = round(float(rng.random()), 4) if rng.random() < _JUDGED else None
+        yield (number, tag, state, SOURCES[TagSource.USER], score, None if score is None else 1, place)
+    found = np.random.default_rng(source).random(len(likely)) < likely  # photos that look alike show the same
+    for at in np.flatnonzero(found).tolist():
+        if made.labels[at] not in mine:
+            score = round(float(0.5 + rng.random() / 2), 4)
+            yield (number, made.labels[at], SUGGESTED, SOURCES[TagSource.MODEL], score, 1, None)
 
 
 def moved(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -119,10 +198,3 @@ def moved(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     moved = vectors + _NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     normalised: NDArray[np.float32] = moved / np.linalg.norm(moved, axis=1, keepdims=True)
     return normalised
-
-
-def _numbers(connection: sqlite3.Connection, table: str, names: Sequence[str]) -> dict[str, int]:
-    connection.executemany(f"INSERT INTO {table} (name) VALUES (?) ON CONFLICT DO NOTHING", [(name,) for name in names])
-    connection.commit()
-    there = dict(connection.execute(f"SELECT name, number FROM {table}").fetchall())
-    return {name: there[name] for name in names}

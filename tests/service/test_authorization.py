@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from servers import ADMIN, PATIENCE_S, SERVING, Failure, FakeBackend, FakeDecoder, Running, bearer, failure_of, running
 
 from tagwright.v1 import auth_service_pb2 as auth
+from tagwright.v1 import search_service_pb2 as search
 from tagwright.v1 import tagging_service_pb2 as tagging
 from tagwright.v1 import user_pb2
 from tagwright_server.domain import tokens
@@ -28,7 +29,7 @@ from tagwright_server.store.records import Role, Scope
 from tagwright_server.transport.access import RULES
 from tagwright_server.transport.gate import Gate
 
-FILES = (auth.DESCRIPTOR, tagging.DESCRIPTOR)
+FILES = (auth.DESCRIPTOR, tagging.DESCRIPTOR, search.DESCRIPTOR)
 METHODS = [method for file in FILES for service in file.services_by_name.values() for method in service.methods]
 PATHS = {f"/{method.containing_service.full_name}/{method.name}": method for method in METHODS}
 AUTH = "/tagwright.v1.AuthService"
@@ -41,6 +42,7 @@ CHANGES = {
 READS = {
     *("WhoAmI", "GetUser", "ListUsers", "ListApiKeys", "ListAuditEvents", "ListModels"),
     *("GetImage", "ListImages", "GetImageContent", "RefineTags", "ListTags", "GetOperation", "ListOperations"),
+    *("SearchImages", "SuggestTags", "RelatedTags", "FindSimilar"),
 }
 # A retried login makes another session, which ends by itself; a retried logout finds no session to end. Each photo of a
 # TagImages has an id of its own, and an upload stores none twice.
@@ -51,6 +53,7 @@ ALL, SESSIONS = frozenset({"user", "admin", "read key", "write key", "search key
 ADMINS = frozenset({"admin", "admin key"})
 READERS = frozenset({"user", "admin", "read key"})
 WRITERS = frozenset({"user", "admin", "write key"})
+SEARCHERS = frozenset({"user", "admin", "search key"})
 # RPC x who: what api.md says, written down a second time and by hand.
 WHO_MAY = {
     "Logout": SESSIONS,
@@ -84,6 +87,10 @@ WHO_MAY = {
     "GetOperation": ADMINS,
     "ListOperations": ADMINS,
     "CancelOperation": ADMINS,
+    "SearchImages": SEARCHERS,
+    "SuggestTags": SEARCHERS,
+    "RelatedTags": SEARCHERS,
+    "FindSimilar": SEARCHERS,
 }
 
 
@@ -279,7 +286,8 @@ def test_a_demoted_administrator_keeps_no_right_that_a_key_had(callers: Callers)
 
 def test_health_needs_no_token(callers: Callers) -> None:
     stranger = replace(callers.server, channel=callers.server.stranger)
-    assert [stranger.health(name) for name in ("", AUTH[1:], "tagwright.v1.TaggingService")] == [SERVING] * 3
+    names = ("", *(service.full_name for file in FILES for service in file.services_by_name.values()))
+    assert [stranger.health(name) for name in names] == [SERVING] * 4
 
 
 def test_the_administrator_of_these_tests_is_one(callers: Callers) -> None:

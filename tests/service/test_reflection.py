@@ -19,7 +19,7 @@ def test_reflection_names_our_services_where_it_is_on(
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         (answer,) = stub.ServerReflectionInfo(iter([request]))
         named = {service.name for service in answer.list_services_response.service}
-    assert {"tagwright.v1.TaggingService", "grpc.health.v1.Health"} <= named
+    assert {"tagwright.v1.TaggingService", "tagwright.v1.SearchService", "grpc.health.v1.Health"} <= named
 
 
 def test_who_stays_on_a_reflection_stream_keeps_no_photo_waiting(

@@ -67,19 +67,23 @@ def test_a_call_is_told_with_what_the_server_spent_and_the_rest_is_the_way(clien
 
 
 def test_a_search_has_the_time_that_searching_took() -> None:
-    with fake_search.serving(FakeSearch()) as fake, Client.connect(fake.url) as client:
-        with client.profile() as profile:
-            list(client.search())
+    with fake_search.serving(FakeSearch()) as fake, Client.connect(fake.url) as client, client.profile() as profile:
+        list(client.search())
     (call,) = profile.calls
     assert call.name == "SearchImages"
     assert {"search": 4.25, "store": 0.5}.items() <= {each.stage: each.mean_ms for each in call.stages}.items()
 
 
 def test_streams_are_calls_too() -> None:
-    with fake_tagging.serving(fake_upload.FakeUpload()) as fake, Client.connect(fake.url) as client:
-        with client.profile() as profile:
-            assert len(list(client.upload([b"dog", b"cat"]))) == 2
-            next(client.upload([b"dog", b"cat"])).photo
+    with (
+        fake_tagging.serving(fake_upload.FakeUpload()) as fake,
+        Client.connect(fake.url) as client,
+        client.profile() as profile,
+    ):
+        assert len(list(client.upload([b"dog", b"cat"]))) == 2
+        left_early = client.upload([b"dog", b"cat"])
+        next(left_early)
+        left_early.close()
     (call,) = profile.calls
     assert (call.name, call.count) == ("UploadImages", 2)
     assert [stage.stage for stage in call.stages] == ["other"]

@@ -89,6 +89,7 @@ def test_the_first_page_tells_of_the_whole_result_and_is_asked_for_once(client: 
     assert (results.timings.search_ms, results.timings.store_ms) == (4.25, 0.5)
     assert len(fake.calls) == 1
     assert len(list(results)) == results.total_count == 3
+    assert [request.include_facets for request in fake.called("SearchImages")] == [True, False]
     assert results.facets == (tw.Facet("sea", 2),)
     assert client.search(example_image_id="a").model_version == fake_tagging.MODEL
     assert client.search("dog").facets == ()
@@ -99,7 +100,7 @@ def test_nothing_found_is_an_end_at_once(client: Client) -> None:
     assert (list(results), results.total_count) == ([], 0)
 
 
-def test_a_page_without_photos_is_not_the_end(client: Client, fake: FakeSearch, monkeypatch: Any) -> None:
+def test_a_page_without_photos_is_not_the_end(fake: FakeSearch, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [pb.SearchImagesResponse(next_page_token="1"), pb.SearchImagesResponse(next_page_token="2")]
     answers.append(pb.SearchImagesResponse(results=[search_pb2.SearchResult(score=0.5)]))
     monkeypatch.setattr(fake, "SearchImages", lambda request, context: answers.pop(0))

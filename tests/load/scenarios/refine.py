@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tagwright_server.refinement import artefact
 
 from ..figures import Aim, Note, Row, latency
 from ..scenario import Yielded
-from ..serving import ACCOUNT, Engine, NotServed, Serving, serve
+from ..serving import Engine, NotServed, Serving, serve
 from ..setup import Setup
 from ..synthetic import Seed, fill
 
@@ -59,23 +59,26 @@ def run(setup: Setup) -> Iterator[Yielded]:
         return
     name = f"{bundle.name}@{bundle.version}"
     read = artefact.load(folder, model=name, model_digest=bundle.digest, embedding_size=bundle.embedding_size)
-    seed = Seed(read.starter.vectors, read.starter.tags)
+    seed, labels = Seed(read.starter.vectors, read.starter.tags), [label.name for label in bundle.labels]
     for photos in setup.refine_photos:
         try:
-            yield from _measure(setup, engine, seed, name, photos)
+            yield from _measure(setup, engine, seed, name, labels, photos)
         except NotServed as err:
             yield Row(_SPEED, f"{photos:,} photos", not_measured=str(err))
     yield Note("The library is made up from the starter library's photos; see tests/load/synthetic.py.")
 
 
-def _measure(setup: Setup, engine: Engine, seed: Seed, model: str, photos: int) -> Iterator[Yielded]:
+def _measure(
+    setup: Setup, engine: Engine, seed: Seed, model: str, labels: Sequence[str], photos: int
+) -> Iterator[Yielded]:
     what = f"{NAME}, {photos:,} photos"
 
     def prepare(data: Path) -> None:
         def advance(done: int) -> None:
             setup.step(f"{what}: {done:,} are made up")
 
-        fill(data / "tagwright.sqlite3", seed, photos=photos, account=ACCOUNT, model_version=model, advance=advance)
+        url = f"sqlite://{data / 'tagwright.sqlite3'}"
+        fill(url, seed, photos=photos, labels=labels, model_version=model, advance=advance)
 
     flags = [f"--default-model={setup.model.parent.name}"]
     with serve(engine, setup.repository, flags, prepare=prepare) as serving:

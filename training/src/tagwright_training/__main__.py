@@ -20,7 +20,9 @@ _VERBS = {
     "export": ("export", "Turn a trained network into a model the server can load."),
     "refiner": ("refinement.fit", "Fit what the server weighs tags by, and the starter library."),
     "refine": ("refinement.refine", "Fit a batch refiner to a folder's photos and their users' tags."),
+    "hash": ("search.hash", "Train the codes that a large library is looked through by."),
     "evaluate-refinement": ("refinement.evaluate_refinement", "Measure every way to refine tags on unseen photos."),
+    "evaluate-search": ("search.evaluate_search", "Measure tag search, variety and codes on unseen photos."),
 }
 
 

@@ -22,6 +22,7 @@ from tagwright_admin import (
     photos,
     refine,
     screen,
+    search,
     sign_in,
     upload,
     users,
@@ -143,6 +144,10 @@ def models(
 app.command("refine")(refine.refine)
 app.command("upload")(upload.upload)
 app.command("import-mirflickr")(mirflickr.import_mirflickr)
+app.command("search")(search.search)
+app.command("similar")(search.similar)
+app.command("related")(search.related)
+app.command("suggest")(search.suggest)
 app.command("ls")(images.list_images)
 app.command("show")(images.show)
 app.command("review")(images.review)

@@ -8,15 +8,13 @@ from __future__ import annotations
 import csv
 import os
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from enum import Enum
 from typing import IO, Annotated
 
 import typer
 
-from tagwright_admin import filters, image_jsonl, screen, tag_files, xmp
+from tagwright_admin import filters, image_jsonl, screen, tag_files, whole_files, xmp
 from tagwright_admin.connection import USAGE, Refused, Url, connected, ending
 from tagwright_admin.file_names import Distinct
 from tagwright_admin.tag_records import TagRecord
@@ -62,7 +60,7 @@ def export(
             elif out == _STDOUT:
                 count = _write(images, sys.stdout, format)
             else:
-                with _replacing(out) as file:
+                with whole_files.replacing(out) as file:
                     count = _write(images, file, format)
         except BrokenPipeError:  # whoever read standard output has seen enough; `main` ends it
             raise
@@ -101,20 +99,3 @@ def _write_sidecars(images: Iterable[Image], folder: str) -> int:
             file.write(text)
         count += 1
     return count
-
-
-@contextmanager
-def _replacing(path: str) -> Iterator[IO[str]]:
-    """Give a file that takes the place of the one at `path` when the block ends well."""
-    number, temporary = tempfile.mkstemp(prefix=".export-", dir=os.path.dirname(os.path.abspath(path)))
-    try:
-        # newline="": the CSV writer ends its lines itself.
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise

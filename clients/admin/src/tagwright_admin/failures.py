@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
+from tagwright_admin import whole_files
 from tagwright_admin.connection import USAGE, Refused
 
 FILE_NAME = "upload-failures.jsonl"
@@ -29,17 +27,8 @@ class Failure:
 
 def write(path: str, failures: Iterable[Failure]) -> None:
     """Replace the file at a path. Raises OSError."""
-    number, temporary = tempfile.mkstemp(prefix=".upload-failures-", dir=os.path.dirname(os.path.abspath(path)))
-    try:
-        with os.fdopen(number, "w", encoding="ascii") as file:
-            file.writelines(json.dumps(asdict(failure)) + "\n" for failure in failures)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with whole_files.replacing(path) as file:
+        file.writelines(json.dumps(asdict(failure)) + "\n" for failure in failures)
 
 
 def read(path: str) -> list[Failure]:

@@ -11,28 +11,31 @@ from tagwright_client import ContentInfo, Image, Operation, TagEntry, TagwrightE
 
 
 def image(shown: Image) -> str:
-    """Return the line of one photo: everything that the caller may know of it."""
-    return line(
-        {
-            "id": shown.id,
-            "owner": shown.owner,
-            "author": shown.author,
-            "visibility": shown.visibility,
-            "file_name": shown.file_name,
-            "source_sha256": shown.source_sha256,
-            "content_sha256": shown.content_sha256,
-            "content_size_bytes": shown.content_size_bytes,
-            "width": shown.width,
-            "height": shown.height,
-            "format": shown.format,
-            "capture_time": _time(shown.capture_time),
-            "create_time": _time(shown.create_time),
-            "update_time": _time(shown.update_time),
-            "model_version": shown.model_version,
-            "tags": [tag_object(tag) for tag in shown.tags],
-            "near_duplicate_ids": list(shown.near_duplicate_ids),
-        }
-    )
+    """Return the line of one photo."""
+    return line(image_object(shown))
+
+
+def image_object(shown: Image) -> dict[str, Any]:
+    """Return everything that the caller may know of a photo."""
+    return {
+        "id": shown.id,
+        "owner": shown.owner,
+        "author": shown.author,
+        "visibility": shown.visibility,
+        "file_name": shown.file_name,
+        "source_sha256": shown.source_sha256,
+        "content_sha256": shown.content_sha256,
+        "content_size_bytes": shown.content_size_bytes,
+        "width": shown.width,
+        "height": shown.height,
+        "format": shown.format,
+        "capture_time": _time(shown.capture_time),
+        "create_time": _time(shown.create_time),
+        "update_time": _time(shown.update_time),
+        "model_version": shown.model_version,
+        "tags": [tag_object(tag) for tag in shown.tags],
+        "near_duplicate_ids": list(shown.near_duplicate_ids),
+    }
 
 
 def image_deleted(id: str) -> str:

@@ -27,10 +27,10 @@ def show_images(images: Iterable[Image]) -> int:
         shared = "shared" if image.visibility == "SHARED" else ""
         table.add_row(
             *(Text(safe(value)) for value in (image.id, image.file_name or "-", image.owner, shared)),
-            Text(_time(image.create_time)),
-            _tags(image.tags),
+            Text(when(image.create_time)),
+            named(image.tags),
         )
-    _print(table)
+    print_wide(table)
     return table.row_count
 
 
@@ -43,9 +43,9 @@ def show_image(image: Image) -> None:
         "author": image.author,
         "seen by": "everybody who is signed in" if image.visibility == "SHARED" else "its owner",
         "photo": f"{image.width} x {image.height} {image.format}, {image.content_size_bytes:,} bytes",
-        "taken": _time(image.capture_time),
-        "stored": _time(image.create_time),
-        "changed": _time(image.update_time),
+        "taken": when(image.capture_time),
+        "stored": when(image.create_time),
+        "changed": when(image.update_time),
         "model": image.model_version,
         "sha-256": image.source_sha256,
         "looks like": ", ".join(image.near_duplicate_ids),
@@ -54,27 +54,30 @@ def show_image(image: Image) -> None:
     for title, value in rows.items():
         if value:
             table.add_row(Text(title, style="dim"), Text(safe(value)))
-    _print(table)
+    print_wide(table)
     if not image.tags:
-        _print(Text("  no tags"))
+        print_wide(Text("  no tags"))
         return
     tags = Table.grid(padding=(0, 2), pad_edge=False)
     for tag in image.tags:
         judged = (Text(bar(tag.score), style="cyan"), f"{tag.score:.2f}") if tag.score is not None else ("", "")
         name = Text(f"  {safe(tag.name)}", style=_STYLES.get(tag.state, ""))
         tags.add_row(name, Text(safe(tag.state.lower())), Text(safe(tag.source.lower())), *judged)
-    _print(tags)
+    print_wide(tags)
 
 
-def _tags(tags: Iterable[Tag]) -> Text:
+def named(tags: Iterable[Tag]) -> Text:
+    """Return the names of a photo's first tags, those that were rejected left out."""
     held = [tag for tag in tags if tag.state != REJECTED]
     shown = Text(", ").join(Text(safe(tag.name), style=_STYLES.get(tag.state, "")) for tag in held[:_TAGS_SHOWN])
     return shown.append(f" and {len(held) - _TAGS_SHOWN} more", style="dim") if len(held) > _TAGS_SHOWN else shown
 
 
-def _time(moment: datetime | None) -> str:
+def when(moment: datetime | None) -> str:
+    """Return a moment in this machine's time, for people."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment is not None else ""
 
 
-def _print(shown: Table | Text) -> None:
+def print_wide(shown: Table | Text) -> None:
+    """Print something as wide as it is, whatever the terminal."""
     Console(highlight=False, width=_WIDTH).print(shown, soft_wrap=True)

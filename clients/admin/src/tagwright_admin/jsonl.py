@@ -54,11 +54,8 @@ def model(served: Model, *, engine: str) -> str:
             "labels": [
                 {
                     "name": label.name,
-                    "default_threshold": round(label.default_threshold, _SCORE_DIGITS),
-                    "thresholds": {
-                        str(precision): None if score is None else round(score, _SCORE_DIGITS)
-                        for precision, score in label.thresholds.items()
-                    },
+                    "default_threshold": rounded(label.default_threshold),
+                    "thresholds": {str(precision): rounded(score) for precision, score in label.thresholds.items()},
                     "average_precision": label.average_precision,
                 }
                 for label in served.labels
@@ -74,11 +71,16 @@ def line(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=True)
 
 
+def rounded(score: float | None) -> float | None:
+    """Return a score with no more digits than it has."""
+    return round(score, _SCORE_DIGITS) if score is not None else None
+
+
 def tag_object(tag: Tag) -> dict[str, Any]:
     """Return what is told of a tag of a photo; `score` is null where nothing has judged it."""
     shown: dict[str, Any] = {
         "name": tag.name,
-        "score": round(tag.score, _SCORE_DIGITS) if tag.score is not None else None,
+        "score": rounded(tag.score),
         "state": tag.state,
         "source": tag.source,
         "model_version": tag.model_version,

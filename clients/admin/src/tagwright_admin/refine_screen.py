@@ -14,7 +14,6 @@ from tagwright_admin.screen import bar, safe
 from tagwright_client import Refinement, TagDecision, TagwrightError
 
 _STYLES = {"KEEP": "green", "REMOVE": "red strike", "ADD": "bold cyan", "UNSURE": "yellow"}
-_SCORE_DIGITS = 6  # what a 32-bit score carries
 
 
 def show(subject: Subject, refinement: Refinement, *, verbose: bool) -> None:
@@ -90,7 +89,7 @@ def line(subject: Subject, refinement: Refinement, *, written: Writing | None) -
         },
     }
     if written is not None:
-        suggested = [{"name": name, "score": _rounded(score)} for name, score in written.suggest]
+        suggested = [{"name": name, "score": jsonl.rounded(score)} for name, score in written.suggest]
         shown["applied"] = {"reject": list(written.reject), "suggest": suggested}
     return jsonl.line(shown)
 
@@ -115,14 +114,10 @@ def _about(subject: Subject) -> dict[str, Any]:
 def _decision(each: TagDecision) -> dict[str, Any]:
     return {
         "name": each.name,
-        "score": _rounded(each.score),
+        "score": jsonl.rounded(each.score),
         "decision": each.decision,
         "evidence": [jsonl.evidence_object(why) for why in each.evidence],
     }
-
-
-def _rounded(score: float | None) -> float | None:
-    return round(score, _SCORE_DIGITS) if score is not None else None
 
 
 def _names(names: tuple[str, ...] | list[str]) -> str:

@@ -29,15 +29,15 @@ def safe(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def bar(score: float, *, encoding: str | None = None) -> str:
+def bar(score: float, *, cells: int = _BAR_CELLS, encoding: str | None = None) -> str:
     """Return a bar of constant width, as long as the score; of eighths of a cell where the encoding has them."""
     score = min(max(score, 0.0), 1.0)
     try:
         f"█{_EIGHTHS}".encode(encoding or sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return ("#" * round(score * _BAR_CELLS)).ljust(_BAR_CELLS)
-    whole, eighths = divmod(round(score * _BAR_CELLS * 8), 8)
-    return ("█" * whole + (_EIGHTHS[eighths] if eighths else "")).ljust(_BAR_CELLS)
+        return ("#" * round(score * cells)).ljust(cells)
+    whole, eighths = divmod(round(score * cells * 8), 8)
+    return ("█" * whole + (_EIGHTHS[eighths] if eighths else "")).ljust(cells)
 
 
 def show_photo(path: str, tags: PhotoTags, *, evidence: bool) -> None:

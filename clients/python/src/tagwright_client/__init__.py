@@ -10,6 +10,10 @@
             print(tag.name, tag.score)
         for result in client.upload("holidays"):
             print(result.photo.photo, result.error or "kept")
+        for result in client.search("dog & beach"):
+            print(result.image.id, result.score)
+
+`AsyncClient` is the same for asyncio.
 
 This package promises plain frozen values and one error tree (drawn in `_errors.py`); neither protobuf messages nor grpc
 errors leave it. Only what is listed in `__all__` is public; every module whose name starts with `_` may change.

@@ -13,8 +13,7 @@ from typing import TypeVar
 from ._cancellation import Cancellation, scope
 from ._errors import ClientClosed
 
-# Each call that is awaited has a thread until its answer is there; what goes beyond waits for one. A thread that waits
-# costs some ten KiB.
+# Each call that is awaited has a thread, of some 20 KiB, until its answer is there; what goes beyond waits for one.
 THREADS_MAX = 128
 THREAD_NAME = "tagwright-async"
 

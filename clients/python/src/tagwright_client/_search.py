@@ -45,7 +45,7 @@ class SearchResults(Iterator[SearchResult]):
 
     @property
     def total_count(self) -> int:
-        """How many photos the whole result has; with an example only the nearest 1,000 of them are gone through."""
+        """How many photos the whole result has; those that a diverse ranking put together count each."""
         return self._about()[0].total_count
 
     @property
@@ -93,6 +93,7 @@ class Searching(Part):
         include_facets: bool = False,
         max_facets: int | None = None,
         include_evidence: bool = False,
+        include_tags: bool = False,
         timeout_s: float = SEARCH_TIMEOUT_S,
     ) -> SearchResults:
         """Find photos that a query holds for, or that look like an example, or both; without either, all.
@@ -104,14 +105,15 @@ class Searching(Part):
 
         The example is sent, as `tag` takes it, and not kept; or it is one that is kept, by `example_image_id`.
         `ranking` is "relevance", "diverse" (relevant and unlike each other) or "newest". Pages of `page_size` are asked
-        for as they are gone through, `timeout_s` for each.
+        for as they are gone through, `timeout_s` for each. A result has the tags that matched; its `image` has its tags
+        with `include_tags` only, which takes the server longer.
         """
         asked = pb.SearchImagesRequest(
             query=arguments.text("query", query),
             ranking=convert.ranking(ranking),
             page_size=page_size or 0,
-            include_facets=include_facets,
             include_evidence=include_evidence,
+            include_tags=include_tags,
             max_facets=max_facets or 0,
         )
         if example is not None and example_image_id is not None:
@@ -124,6 +126,7 @@ class Searching(Part):
 
         def page(page_token: str) -> _Page:
             asked.page_token = page_token
+            asked.include_facets = include_facets and not page_token  # the first page's are those of the whole result
             try:
                 return self._connection.timed_call(
                     self._search.SearchImages, asked, timeout_s=timeout_s, oversize=oversize
@@ -151,16 +154,23 @@ class Searching(Part):
         return convert.related(self._connection.call(self._search.RelatedTags, request, timeout_s=timeout_s))
 
     def similar(
-        self, image_id: str, *, page_size: int | None = None, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        image_id: str,
+        *,
+        page_size: int | None = None,
+        include_tags: bool = False,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> Iterator[SimilarImage]:
         """Go through the photos that look most like one that is kept, 1,000 at most, the most similar first.
 
-        `timeout_s` is for each page.
+        They have their tags with `include_tags` only. `timeout_s` is for each page.
         """
         image_id = _id("image_id", image_id)
 
         def page(page_token: str) -> pb.FindSimilarResponse:
-            request = pb.FindSimilarRequest(image_id=image_id, page_size=page_size or 0, page_token=page_token)
+            request = pb.FindSimilarRequest(
+                image_id=image_id, page_size=page_size or 0, page_token=page_token, include_tags=include_tags
+            )
             return self._connection.call(self._search.FindSimilar, request, timeout_s=timeout_s)
 
         return pages(page, lambda response: map(convert.similar, response.images))

@@ -130,7 +130,7 @@ class AsyncSearchResults(AsyncIterator[SearchResult]):
         return found[0]
 
     async def total_count(self) -> int:
-        """How many photos the whole result has; with an example only the nearest 1,000 of them are gone through."""
+        """How many photos the whole result has; those that a diverse ranking put together count each."""
         return await self._ask(lambda results: results.total_count)
 
     async def facets(self) -> tuple[Facet, ...]:

@@ -71,7 +71,7 @@ class SearchResult(google.protobuf.message.Message):
     """
     @property
     def image(self) -> tagwright.v1.image_pb2.Image:
-        """The photo."""
+        """The photo, with its tags where that was asked for."""
 
     @property
     def matches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TagMatch]:
@@ -230,7 +230,7 @@ class SimilarImage(google.protobuf.message.Message):
     """Whether it looks the same to the eye: re-encoded, scaled."""
     @property
     def image(self) -> tagwright.v1.image_pb2.Image:
-        """The photo."""
+        """The photo, with its tags where that was asked for."""
 
     def __init__(
         self,

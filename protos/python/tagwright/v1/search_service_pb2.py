@@ -26,7 +26,7 @@ from tagwright.v1 import search_pb2 as tagwright_dot_v1_dot_search__pb2
 from tagwright.v1 import tag_pb2 as tagwright_dot_v1_dot_tag__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tagwright/v1/search_service.proto\x12\x0ctagwright.v1\x1a\x19tagwright/v1/search.proto\x1a\x16tagwright/v1/tag.proto\"\xf9\x01\n\x13SearchImagesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x17\n\rexample_image\x18\x02 \x01(\x0cH\x00\x12\x1a\n\x10\x65xample_image_id\x18\x03 \x01(\tH\x00\x12&\n\x07ranking\x18\x04 \x01(\x0e\x32\x15.tagwright.v1.Ranking\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x16\n\x0einclude_facets\x18\x07 \x01(\x08\x12\x18\n\x10include_evidence\x18\x08 \x01(\x08\x12\x12\n\nmax_facets\x18\t \x01(\x05\x42\t\n\x07\x65xample\"\xc7\x01\n\x14SearchImagesResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.tagwright.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x06\x66\x61\x63\x65ts\x18\x03 \x03(\x0b\x32\x13.tagwright.v1.Facet\x12\x13\n\x0btotal_count\x18\x04 \x01(\x03\x12\x18\n\x10understood_query\x18\x05 \x01(\t\x12\x15\n\rmodel_version\x18\x06 \x01(\t\"=\n\x12SuggestTagsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x17\n\x0fmax_suggestions\x18\x02 \x01(\x05\"G\n\x13SuggestTagsResponse\x12\x30\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1b.tagwright.v1.TagSuggestion\"3\n\x12RelatedTagsRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x10\n\x08max_tags\x18\x02 \x01(\x05\"e\n\x13RelatedTagsResponse\x12#\n\x03tag\x18\x01 \x01(\x0b\x32\x16.tagwright.v1.TagEntry\x12)\n\x07related\x18\x02 \x03(\x0b\x32\x18.tagwright.v1.RelatedTag\"M\n\x12\x46indSimilarRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"q\n\x13\x46indSimilarResponse\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.tagwright.v1.SimilarImage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t2\xe2\x02\n\rSearchService\x12U\n\x0cSearchImages\x12!.tagwright.v1.SearchImagesRequest\x1a\".tagwright.v1.SearchImagesResponse\x12R\n\x0bSuggestTags\x12 .tagwright.v1.SuggestTagsRequest\x1a!.tagwright.v1.SuggestTagsResponse\x12R\n\x0bRelatedTags\x12 .tagwright.v1.RelatedTagsRequest\x1a!.tagwright.v1.RelatedTagsResponse\x12R\n\x0b\x46indSimilar\x12 .tagwright.v1.FindSimilarRequest\x1a!.tagwright.v1.FindSimilarResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tagwright/v1/search_service.proto\x12\x0ctagwright.v1\x1a\x19tagwright/v1/search.proto\x1a\x16tagwright/v1/tag.proto\"\x8f\x02\n\x13SearchImagesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x17\n\rexample_image\x18\x02 \x01(\x0cH\x00\x12\x1a\n\x10\x65xample_image_id\x18\x03 \x01(\tH\x00\x12&\n\x07ranking\x18\x04 \x01(\x0e\x32\x15.tagwright.v1.Ranking\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x16\n\x0einclude_facets\x18\x07 \x01(\x08\x12\x18\n\x10include_evidence\x18\x08 \x01(\x08\x12\x12\n\nmax_facets\x18\t \x01(\x05\x12\x14\n\x0cinclude_tags\x18\n \x01(\x08\x42\t\n\x07\x65xample\"\xc7\x01\n\x14SearchImagesResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.tagwright.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x06\x66\x61\x63\x65ts\x18\x03 \x03(\x0b\x32\x13.tagwright.v1.Facet\x12\x13\n\x0btotal_count\x18\x04 \x01(\x03\x12\x18\n\x10understood_query\x18\x05 \x01(\t\x12\x15\n\rmodel_version\x18\x06 \x01(\t\"=\n\x12SuggestTagsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x17\n\x0fmax_suggestions\x18\x02 \x01(\x05\"G\n\x13SuggestTagsResponse\x12\x30\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1b.tagwright.v1.TagSuggestion\"3\n\x12RelatedTagsRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x10\n\x08max_tags\x18\x02 \x01(\x05\"e\n\x13RelatedTagsResponse\x12#\n\x03tag\x18\x01 \x01(\x0b\x32\x16.tagwright.v1.TagEntry\x12)\n\x07related\x18\x02 \x03(\x0b\x32\x18.tagwright.v1.RelatedTag\"c\n\x12\x46indSimilarRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cinclude_tags\x18\x04 \x01(\x08\"q\n\x13\x46indSimilarResponse\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.tagwright.v1.SimilarImage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t2\xe2\x02\n\rSearchService\x12U\n\x0cSearchImages\x12!.tagwright.v1.SearchImagesRequest\x1a\".tagwright.v1.SearchImagesResponse\x12R\n\x0bSuggestTags\x12 .tagwright.v1.SuggestTagsRequest\x1a!.tagwright.v1.SuggestTagsResponse\x12R\n\x0bRelatedTags\x12 .tagwright.v1.RelatedTagsRequest\x1a!.tagwright.v1.RelatedTagsResponse\x12R\n\x0b\x46indSimilar\x12 .tagwright.v1.FindSimilarRequest\x1a!.tagwright.v1.FindSimilarResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tagwright.v1.search_service
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SEARCHIMAGESREQUEST']._serialized_start=103
-  _globals['_SEARCHIMAGESREQUEST']._serialized_end=352
-  _globals['_SEARCHIMAGESRESPONSE']._serialized_start=355
-  _globals['_SEARCHIMAGESRESPONSE']._serialized_end=554
-  _globals['_SUGGESTTAGSREQUEST']._serialized_start=556
-  _globals['_SUGGESTTAGSREQUEST']._serialized_end=617
-  _globals['_SUGGESTTAGSRESPONSE']._serialized_start=619
-  _globals['_SUGGESTTAGSRESPONSE']._serialized_end=690
-  _globals['_RELATEDTAGSREQUEST']._serialized_start=692
-  _globals['_RELATEDTAGSREQUEST']._serialized_end=743
-  _globals['_RELATEDTAGSRESPONSE']._serialized_start=745
-  _globals['_RELATEDTAGSRESPONSE']._serialized_end=846
-  _globals['_FINDSIMILARREQUEST']._serialized_start=848
-  _globals['_FINDSIMILARREQUEST']._serialized_end=925
-  _globals['_FINDSIMILARRESPONSE']._serialized_start=927
-  _globals['_FINDSIMILARRESPONSE']._serialized_end=1040
-  _globals['_SEARCHSERVICE']._serialized_start=1043
-  _globals['_SEARCHSERVICE']._serialized_end=1397
+  _globals['_SEARCHIMAGESREQUEST']._serialized_end=374
+  _globals['_SEARCHIMAGESRESPONSE']._serialized_start=377
+  _globals['_SEARCHIMAGESRESPONSE']._serialized_end=576
+  _globals['_SUGGESTTAGSREQUEST']._serialized_start=578
+  _globals['_SUGGESTTAGSREQUEST']._serialized_end=639
+  _globals['_SUGGESTTAGSRESPONSE']._serialized_start=641
+  _globals['_SUGGESTTAGSRESPONSE']._serialized_end=712
+  _globals['_RELATEDTAGSREQUEST']._serialized_start=714
+  _globals['_RELATEDTAGSREQUEST']._serialized_end=765
+  _globals['_RELATEDTAGSRESPONSE']._serialized_start=767
+  _globals['_RELATEDTAGSRESPONSE']._serialized_end=868
+  _globals['_FINDSIMILARREQUEST']._serialized_start=870
+  _globals['_FINDSIMILARREQUEST']._serialized_end=969
+  _globals['_FINDSIMILARRESPONSE']._serialized_start=971
+  _globals['_FINDSIMILARRESPONSE']._serialized_end=1084
+  _globals['_SEARCHSERVICE']._serialized_start=1087
+  _globals['_SEARCHSERVICE']._serialized_end=1441
 # @@protoc_insertion_point(module_scope)

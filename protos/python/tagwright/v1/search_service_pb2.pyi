@@ -35,6 +35,7 @@ class SearchImagesRequest(google.protobuf.message.Message):
     INCLUDE_FACETS_FIELD_NUMBER: builtins.int
     INCLUDE_EVIDENCE_FIELD_NUMBER: builtins.int
     MAX_FACETS_FIELD_NUMBER: builtins.int
+    INCLUDE_TAGS_FIELD_NUMBER: builtins.int
     query: builtins.str
     """What holds for the photos, in the query language of the service. Empty: all photos."""
     example_image: builtins.bytes
@@ -55,6 +56,8 @@ class SearchImagesRequest(google.protobuf.message.Message):
     """Whether the tags that matched carry what they rest on."""
     max_facets: builtins.int
     """Greatest number of facets. 0: 20. More than 100 is taken as 100. Negative is refused."""
+    include_tags: builtins.bool
+    """Whether the photos come with all their tags. Those that matched come in any case."""
     def __init__(
         self,
         *,
@@ -67,9 +70,10 @@ class SearchImagesRequest(google.protobuf.message.Message):
         include_facets: builtins.bool = ...,
         include_evidence: builtins.bool = ...,
         max_facets: builtins.int = ...,
+        include_tags: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["example", b"example", "example_image", b"example_image", "example_image_id", b"example_image_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["example", b"example", "example_image", b"example_image", "example_image_id", b"example_image_id", "include_evidence", b"include_evidence", "include_facets", b"include_facets", "max_facets", b"max_facets", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "ranking", b"ranking"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["example", b"example", "example_image", b"example_image", "example_image_id", b"example_image_id", "include_evidence", b"include_evidence", "include_facets", b"include_facets", "include_tags", b"include_tags", "max_facets", b"max_facets", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "ranking", b"ranking"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["example", b"example"]) -> typing.Literal["example_image", "example_image_id"] | None: ...
 
 Global___SearchImagesRequest: typing_extensions.TypeAlias = SearchImagesRequest
@@ -218,20 +222,24 @@ class FindSimilarRequest(google.protobuf.message.Message):
     IMAGE_ID_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INCLUDE_TAGS_FIELD_NUMBER: builtins.int
     image_id: builtins.str
     """The photo."""
     page_size: builtins.int
     """Greatest number of photos in the answer. 0: 50. More than 500 is taken as 500. Negative is refused."""
     page_token: builtins.str
     """`next_page_token` of the answer before, or empty for the first page; at most 1,000 photos are found in all."""
+    include_tags: builtins.bool
+    """Whether the photos come with their tags."""
     def __init__(
         self,
         *,
         image_id: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        include_tags: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["image_id", b"image_id", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["image_id", b"image_id", "include_tags", b"include_tags", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
 
 Global___FindSimilarRequest: typing_extensions.TypeAlias = FindSimilarRequest
 

@@ -156,10 +156,10 @@ class Library:
             raise ScopeMissing("Only its owner and administrators change a photo.")
         return image
 
-    def tagged(self, images: Sequence[Image], by: Caller) -> list[TaggedImage]:
-        """Return photos with their tags, as a caller who sees them sees them."""
-        tags = self._store.tags.of([image.number for image in images])
-        return [TaggedImage(_seen_by(image, by), tags.get(image.number, ())) for image in images]
+    def tagged(self, images: Sequence[Image], by: Caller, *, tags: bool = True) -> list[TaggedImage]:
+        """Return photos with their tags, or without, as a caller who sees them sees them."""
+        found = self._store.tags.of([image.number for image in images]) if tags else {}
+        return [TaggedImage(_seen_by(image, by), found.get(image.number, ())) for image in images]
 
     def _resolved(self, review: Review) -> Review:
         names = {*review.confirm, *review.reject, *review.add, *review.suggest, *review.reset}

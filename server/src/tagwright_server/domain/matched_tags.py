@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from tagwright_server.domain.search_values import TagMatch
 from tagwright_server.refinement.records import Reason, ReasonKind
 from tagwright_server.search.query import And, Node, Or, State, TagTerm
 from tagwright_server.store.image_records import ImageTag, TagMeaning, TagState
-from tagwright_server.store.tag_index import NO_SCORE
-from tagwright_server.store.tag_index.postings import mark, weights
+from tagwright_server.store.tag_index.postings import weight
 
 _STATES = {State.CONFIRMED: TagState.CONFIRMED, State.SUGGESTED: TagState.SUGGESTED, State.REJECTED: TagState.REJECTED}
 _PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -33,20 +30,17 @@ def matched(
     found = []
     for term in terms:
         meaning = meanings[term.name]
-        fits = [(weight(tag), tag.name == meaning.name, tag) for tag in tags if _fits(tag, term.state, meaning)]
+        fits = [
+            (weight(tag.score, confirmed=tag.state is TagState.CONFIRMED), tag.name == meaning.name, tag)
+            for tag in tags
+            if _fits(tag, term.state, meaning)
+        ]
         if fits:
             counted, _, tag = max(fits, key=lambda each: each[:2])
             counted = 1.0 if term.state is State.REJECTED else counted
             reasons = tuple(_reasons(tag, meaning)) if evidence else ()
             found.append(TagMatch(meaning.name, tag, counted, _why(tag, meaning), reasons))
     return tuple(found)
-
-
-def weight(tag: ImageTag) -> float:
-    """Return what a tag counts for the score of a result, as the index has it."""
-    score = np.array([NO_SCORE if tag.score is None else tag.score], np.float32)
-    marks = np.array([mark(confirmed=tag.state is TagState.CONFIRMED, position=0)], np.uint16)
-    return float(weights(score, marks)[0])
 
 
 def _fits(tag: ImageTag, state: State, meaning: TagMeaning) -> bool:

@@ -11,9 +11,11 @@ from tagwright_server.domain.indexes import KeptIndex
 from tagwright_server.domain.models import Models, full_name
 from tagwright_server.domain.refinery import Refinery
 from tagwright_server.errors import StartupError
+from tagwright_server.inference.bundle import Bundle
 from tagwright_server.refinement import artefact
 from tagwright_server.refinement.batch import BATCH_FOLDER, BatchRefiner
-from tagwright_server.store.photo_index import PhotoIndex
+from tagwright_server.search import codes
+from tagwright_server.store.photo_index import Coder, PhotoIndex
 from tagwright_server.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -21,16 +23,25 @@ log = logging.getLogger(__name__)
 
 def open_photo_indexes(models: Models, store: Store, index_folder: Path) -> dict[str, KeptIndex[PhotoIndex]]:
     """Return the indexes, none opened, of those models that have a refiner, and of the default, whose looks searches
-    compare; by `name@version`.
+    compare; by `name@version`. Raises StartupError.
     """
     return {
         full_name(model): KeptIndex(
             f"photos by {full_name(model)}",
-            partial(PhotoIndex, store, full_name(model), model.embedding_size, index_folder),
+            partial(PhotoIndex, store, full_name(model), model.embedding_size, index_folder, _coder(model)),
         )
         for model in models.ordered
         if model is models.default or (model.path / artefact.FOLDER).is_dir()
     }
+
+
+def _coder(model: Bundle) -> Coder | None:
+    folder = model.path / codes.FOLDER
+    if not folder.is_dir():
+        return None
+    read = codes.load(folder, model=full_name(model), model_digest=model.digest, embedding_size=model.embedding_size)
+    log.info("hasher of %s: codes of %d bits", full_name(model), read.encoder.bits)
+    return read.encoder
 
 
 def open_refineries(models: Models, store: Store, indexes: Mapping[str, KeptIndex[PhotoIndex]]) -> dict[str, Refinery]:

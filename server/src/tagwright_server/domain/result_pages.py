@@ -16,7 +16,7 @@ from tagwright_server.errors import ArgumentInvalid
 from tagwright_server.search.diversity import POOL, Variety, diversify, put_together, traits
 from tagwright_server.search.ranking import Place, best
 from tagwright_server.store.photo_index import PhotoIndex
-from tagwright_server.store.tag_index import NO_SCORE, UNJUDGED, TaggedPhotos
+from tagwright_server.store.tag_index import NO_SCORE, NOT_KNOWN, UNJUDGED, TaggedPhotos
 
 _VARIETY = Variety()
 
@@ -102,7 +102,9 @@ def _pool(
     but: Collection[int],
 ) -> list[Row]:
     slots = ranked.slots[pool]
-    stands = put_together(photos.hashes[slots], photos.author[slots].tolist(), photos.captured_us[slots])
+    captured_us = photos.captured_us[slots]
+    captured_s = np.where(captured_us == NOT_KNOWN, np.nan, captured_us / 1e6)
+    stands = put_together(photos.hashes[slots], photos.author[slots], captured_s)
     behind: dict[int, list[int]] = {}
     for place, first in enumerate(stands):
         if first != place:

@@ -28,6 +28,7 @@ class SearchRequest:
     ranking: Ranking = Ranking.RELEVANCE
     facets: int = 0
     include_evidence: bool = False
+    include_tags: bool = False
 
     @property
     def has_example(self) -> bool:

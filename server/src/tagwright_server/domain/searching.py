@@ -31,13 +31,14 @@ from tagwright_server.search.matching import Meaning, Names, Some, matches
 from tagwright_server.search.parser import parse
 from tagwright_server.search.query import Everything, Node, OwnerFilter, TagTerm, leaves, renamed
 from tagwright_server.search.ranking import keys, nearness
-from tagwright_server.store.image_records import Image, TagMeaning
+from tagwright_server.store.image_records import Image, ImageTag, TagMeaning
 from tagwright_server.store.photo_index import PhotoIndex, Wanted
 from tagwright_server.store.store import Store
 from tagwright_server.store.tag_index import TaggedPhotos, TagIndex
 
 NEAREST = 1000  # photos that an example finds; the contract says so (search_service.proto)
 _SAME_MAX = 1000  # near-duplicates that are looked for
+_FEW = 200  # tags that are named one by one
 
 
 class Searching:
@@ -76,14 +77,12 @@ class Searching:
         viewer = visible_to(by)
         index = self._tags.current(deadline, self._clock)
         with index.reading() as photos:
-            if cursor.up_to is None:
-                cursor = Cursor(photos.last_number)
-            found = matches(query, photos, names, viewer=viewer, up_to=cursor.up_to)
+            up_to = cursor.up_to  # None on the first page, and then all there is
+            cursor = Cursor(photos.last_number) if up_to is None else cursor
+            found = matches(query, photos, names, viewer=viewer, up_to=up_to)
             if example is not None and looks is not None:
-                who = Wanted(
-                    viewer, None if isinstance(query, Everything) else photos.numbers[found.slots], cursor.up_to
-                )
-                ranked = _by_look(photos, looks, example, who)
+                among = None if isinstance(query, Everything) else photos.numbers[found.slots]
+                ranked = _by_look(photos, looks, example, Wanted(viewer, among, up_to))
             else:
                 ranked = _by_tags(photos, found, newest=wanted.ranking is Ranking.NEWEST)
             of_query = frozenset(tag for meaning in names.tags.values() for tag in meaning.tags)
@@ -95,7 +94,7 @@ class Searching:
             if wanted.facets:
                 counted = facets(photos, ranked.slots, photos.counts(viewer), count=wanted.facets, but=of_query)
         found_s = self._clock.monotonic_s()
-        results = self._results(rows[:limit], query, meanings, by, evidence=wanted.include_evidence)
+        results = self._results(rows[:limit], wanted, query, meanings, by)
         facet_names = self._store.tags.names([tag for tag, _ in counted])
         page = SearchPage(
             results,
@@ -108,7 +107,7 @@ class Searching:
         return page, self._timings(example, begun_s, found_s)
 
     def similar(
-        self, image_id: str, *, after: str | None, limit: int, deadline: Deadline, by: Caller
+        self, image_id: str, *, after: str | None, limit: int, include_tags: bool, deadline: Deadline, by: Caller
     ) -> tuple[SimilarPage, Timings]:
         """Return the photos that look most like one that is kept; raises NotFound."""
         cursor = Cursor.of(after)
@@ -118,15 +117,14 @@ class Searching:
         begun_s = self._clock.monotonic_s()
         index = self._tags.current(deadline, self._clock)
         with index.reading() as photos:
-            if cursor.up_to is None:
-                cursor = Cursor(photos.last_number)
             ranked = _by_look(photos, looks, example, Wanted(visible_to(by), up_to=cursor.up_to))
+            cursor = Cursor(photos.last_number) if cursor.up_to is None else cursor
         rows = in_order(ranked, cursor, limit=limit + 1)
         found_s = self._clock.monotonic_s()
         same = self._store.images.near(
             example.image.content.perceptual_hash, visible_to=visible_to(by), limit=_SAME_MAX
         )
-        images = self._images([row.number for row in rows[:limit]], by)
+        images = self._images([row.number for row in rows[:limit]], by, tags=include_tags)
         page = SimilarPage(
             tuple(
                 Similar(images[row.number], row.score, images[row.number].image.id in same)
@@ -159,26 +157,40 @@ class Searching:
         return meanings, Names(tags, owners)
 
     def _results(
-        self, rows: Sequence[Row], query: Node, meanings: Mapping[str, TagMeaning], by: Caller, *, evidence: bool
+        self,
+        rows: Sequence[Row],
+        wanted: SearchRequest,
+        query: Node,
+        meanings: Mapping[str, TagMeaning],
+        by: Caller,
     ) -> tuple[SearchResult, ...]:
-        images = self._images([row.number for row in rows], by)
-        together = [number for row in rows for number in row.collapsed]
-        ids = {number: image.id for number, image in self._numbered(together, by).items()}
+        numbers = [row.number for row in rows]
+        images = self._images(numbers, by, tags=wanted.include_tags)
+        together = self._numbered([number for row in rows for number in row.collapsed], by)
         terms = asked_for(query)
+        tags = self._tags_of_query(numbers, [meanings[term.name] for term in terms])
         return tuple(
             SearchResult(
                 images[row.number],
                 row.score,
-                matched(terms, meanings, images[row.number].tags, evidence=evidence),
-                tuple(ids[number] for number in row.collapsed if number in ids),
+                matched(terms, meanings, tags.get(row.number, ()), evidence=wanted.include_evidence),
+                tuple(together[number].id for number in row.collapsed if number in together),
             )
             for row in rows
             if row.number in images
         )
 
-    def _images(self, numbers: Sequence[int], by: Caller) -> dict[int, TaggedImage]:
+    def _tags_of_query(
+        self, numbers: Sequence[int], meanings: Sequence[TagMeaning]
+    ) -> Mapping[int, tuple[ImageTag, ...]]:
+        meant = {tag for meaning in meanings for tag in (meaning.number, *meaning.below) if tag is not None}
+        if not meant:
+            return {}
+        return self._store.tags.of(numbers, only=sorted(meant) if len(meant) <= _FEW else None)
+
+    def _images(self, numbers: Sequence[int], by: Caller, *, tags: bool) -> dict[int, TaggedImage]:
         images = list(self._numbered(numbers, by).values())
-        return {found.image.number: found for found in self._library.tagged(images, by)}
+        return {found.image.number: found for found in self._library.tagged(images, by, tags=tags)}
 
     def _numbered(self, numbers: Sequence[int], by: Caller) -> dict[int, Image]:
         return self._store.images.numbered(numbers, visible_to=visible_to(by)) if numbers else {}
@@ -196,9 +208,7 @@ def _by_tags(photos: TaggedPhotos, found: Some, *, newest: bool) -> Ranked:
 def _by_look(photos: TaggedPhotos, looks: PhotoIndex, example: Example, who: Wanted) -> Ranked:
     numbers, similarities = looks.nearest(example.embedding, limit=NEAREST + 1, wanted=who)
     its_own = -1 if example.image is None else example.image.number
-    slots = [photos.slot(number) for number in numbers.tolist()]  # None: changed between the two indexes
-    here = np.array([slot is not None and number != its_own for slot, number in zip(slots, numbers, strict=True)], bool)
-    here[np.flatnonzero(here)[NEAREST:]] = False
+    slots = photos.slots_in_order(numbers)
+    here = np.flatnonzero((slots >= 0) & (numbers != its_own))[:NEAREST]  # some may have changed between the indexes
     near = similarities[here]
-    kept = np.array([slot for slot, fits in zip(slots, here.tolist(), strict=True) if fits], np.int32)
-    return Ranked(numbers[here], nearness(near), np.clip(near, 0.0, 1.0), kept)
+    return Ranked(numbers[here], nearness(near), np.clip(near, 0.0, 1.0), slots[here])

@@ -69,7 +69,7 @@ class Suggesting:
             best_ones = best(keys(found, newest=False), photos.numbers[found.slots], count=_LOOKED_AT)
             alike = _alike(looks, photos.numbers[found.slots[best_ones]], viewer)
             totals = photos.counts(viewer)
-            seen = looks.count(visible_to=viewer)
+            seen = int(photos.seen(slice(0, photos.end), viewer).sum())
             closest = related(photos, meaning.number, found.slots, photos.slots(alike), totals, seen, count=count)
         entry = self._store.tags.entry(meaning.name, viewer)
         if entry is None:

@@ -82,6 +82,10 @@ class Encoder:
             raise ValueError(f"vectors of shape {vectors.shape}; [n, {self.layers[0].weights.shape[0]}] is wanted")
         return np.packbits(self.outputs(vectors) > 0, axis=1)
 
+    def closest(self, code: Codes, codes: Codes, count: int) -> NDArray[np.int64]:
+        """Return the places of the `count` codes of uint8 [n, B] that differ least from one, uint8 [B], in order."""
+        return nearest(distances(code, codes), count)
+
     def outputs(self, vectors: Array) -> Array:
         """Return the numbers whose signs are the bits, float32 [n, bits]."""
         found = vectors

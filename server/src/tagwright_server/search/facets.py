@@ -25,12 +25,14 @@ def facets(
         return _commonest(tag_counts(photos, slots), count, but)
     has = np.zeros(photos.end, np.bool_)
     has[slots] = True
-    found: dict[int, int] = {}
-    enough = 0
-    for tag in np.lexsort((np.arange(len(totals)), -totals)).tolist():
+    common = photos.bits.together(has)
+    found = {tag: both for tag, both in zip(photos.bits.tags, common.tolist(), strict=True) if both and tag not in but}
+    left_out = frozenset(but).union(photos.bits.tags)
+    enough = sorted(found.values())[-count] if len(found) >= count else 0
+    for tag in np.argsort(-totals, kind="stable").tolist():
         if totals[tag] < max(1, enough):  # nor is any of the rest commoner here than it is in all
             break
-        if tag not in but and (both := together(photos, has, tag)):
+        if tag not in left_out and (both := together(photos, has, tag)):
             found[tag] = both
             if len(found) >= count:
                 enough = sorted(found.values())[-count]

@@ -30,8 +30,7 @@ from tagwright_server.search.query import (
     Untagged,
     When,
 )
-from tagwright_server.store.tag_index import NO_POSITION, Posting, TaggedPhotos
-from tagwright_server.store.tag_index.photos import NOBODY, NOT_KNOWN, folded
+from tagwright_server.store.tag_index import NO_POSITION, NOBODY, NOT_KNOWN, Posting, TaggedPhotos, folded
 
 _MUCH_SHORTER = 16  # then looking each one up is quicker than going through the longer list
 
@@ -73,6 +72,8 @@ class Some:
 
     def at(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Some:
         """Return those at some places."""
+        if places.dtype == np.bool_:
+            places = np.flatnonzero(places)  # what is taken by places is quicker than by bits
         return Some(self.slots[places], self.scores[places], self.positions[places])
 
 
@@ -96,9 +97,9 @@ def matches(query: Node, photos: TaggedPhotos, names: Names, *, viewer: str | No
         seen = photos.seen(found.slots, viewer)
         if not seen.all():
             found = found.at(seen)
-    if up_to is not None:
+    if up_to is not None and up_to < photos.last_number:
         found = found.at(photos.numbers[found.slots] <= up_to)
-    return Some(found.slots, found.scores.astype(np.float32), found.positions)
+    return Some(found.slots, found.scores.astype(np.float32, copy=False), found.positions)
 
 
 class _Matcher:
@@ -113,7 +114,7 @@ class _Matcher:
             case And(parts):
                 return self._and([self.of(part) for part in parts])
             case Or(parts):
-                return self._or([self._listed(self.of(part)) for part in parts])
+                return self._union([self._listed(self.of(part)) for part in parts])
             case Not(part):
                 return self._not(self.of(part))
             case Untagged():
@@ -125,7 +126,7 @@ class _Matcher:
             case AuthorFilter(name):
                 author = self._photos.authors.find(folded(name))
                 if author is None:
-                    return _union([])
+                    return _all(np.zeros(0, np.int32))
                 return Where(lambda slots: self._photos.author[slots] == author)
             case DateFilter(when, span):
                 return Where(_within_time(self._moments(when), span))
@@ -138,14 +139,19 @@ class _Matcher:
     def _tag(self, meaning: Meaning, state: State) -> Some:
         if state is State.REJECTED:  # of that very tag: a photo without dogs may well show an animal
             lists = [] if meaning.tag is None else [self._photos.rejected.of(meaning.tag)]
-            return _union([_all(posting.slots) for posting in lists])
-        return _union([_stated(self._photos.postings.of(tag), state) for tag in meaning.tags])
+            return self._union([_all(posting.slots) for posting in lists])
+        return self._union([_stated(self._photos.postings.of(tag), state) for tag in meaning.tags])
 
     def _and(self, parts: Sequence[Some | Where]) -> Some | Where:
         lists = [part for part in parts if isinstance(part, Some)]
         tests = [part.passes for part in parts if isinstance(part, Where)]
         if not lists:
             return Where(lambda slots: reduce(np.logical_and, [test(slots) for test in tests]))
+        if len(lists) == 1:
+            found = lists[0]
+            for test in tests:
+                found = found.at(test(found.slots))
+            return found
         common = reduce(lambda slots, other: slots[self._has(other.slots, slots)], *_shortest_first(lists))
         for test in tests:
             common = common[test(common)]
@@ -153,9 +159,6 @@ class _Matcher:
         scores = reduce(np.multiply, [part.scores.astype(np.float64) for part in aligned])
         positions = reduce(np.minimum, [part.positions for part in aligned])
         return Some(common, scores, positions)
-
-    def _or(self, parts: Sequence[Some]) -> Some:
-        return _union(parts)
 
     def _not(self, part: Some | Where) -> Where:
         if isinstance(part, Where):
@@ -167,6 +170,21 @@ class _Matcher:
         if isinstance(part, Some):
             return part
         return _all(np.flatnonzero(part.passes(slice(0, self._photos.end))).astype(np.int32))
+
+    def _union(self, parts: Sequence[Some]) -> Some:
+        """Return the photos of any part, with the greatest score and the least place that they have in one."""
+        parts = [part for part in parts if len(part.slots)]
+        if len(parts) < 2:
+            return parts[0] if parts else _all(np.zeros(0, np.int32))
+        if sum(len(part.slots) for part in parts) * _MUCH_SHORTER < self._photos.end:
+            return _merged(parts)
+        scores = np.full(self._photos.end, -1, np.result_type(*[part.scores.dtype for part in parts]))
+        positions = np.full(self._photos.end, NO_POSITION, np.uint16)
+        for part in parts:
+            scores[part.slots] = np.maximum(scores[part.slots], part.scores)
+            positions[part.slots] = np.minimum(positions[part.slots], part.positions)
+        slots = np.flatnonzero(scores >= 0).astype(np.int32)
+        return Some(slots, scores[slots], positions[slots])
 
     def _moments(self, when: When) -> Callable[[Which], NDArray[np.int64]]:
         photos = self._photos
@@ -218,13 +236,7 @@ def _stated(posting: Posting, state: State) -> Some:
     return found.at(posting.confirmed if state is State.CONFIRMED else ~posting.confirmed)
 
 
-def _union(parts: Sequence[Some]) -> Some:
-    """Return the photos of any part, with the greatest score and the least place that they have in one."""
-    parts = [part for part in parts if len(part.slots)]
-    if not parts:
-        return _all(np.zeros(0, np.int32))
-    if len(parts) == 1:
-        return parts[0]
+def _merged(parts: Sequence[Some]) -> Some:
     slots = np.concatenate([part.slots for part in parts])
     order = np.argsort(slots, kind="stable")  # runs that are in order already: they are merged
     ordered = slots[order]

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from tagwright_server.search.matching import Some
 
 _POSITION_BITS = 16
+_MANY = 16_384  # keys, of which a sample tells which may be among the best
+_SAMPLED = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ def best(
         key = np.uint64(after.key)
         places = np.flatnonzero((keys > key) | ((keys == key) & (numbers < after.number)))
         keys, numbers = keys[places], numbers[places]
+    if len(keys) > _MANY:
+        places, keys, numbers = _good(places, keys, numbers, count)
     if len(keys) > count:
         worst = np.partition(keys, count - 1)[count - 1]
         sure, equal = np.flatnonzero(keys < worst), np.flatnonzero(keys == worst)
@@ -50,6 +54,16 @@ def best(
         places, keys, numbers = places[some], keys[some], numbers[some]
     ordered: NDArray[np.int64] = places[np.lexsort((-numbers, keys))]
     return ordered
+
+
+def _good(
+    places: NDArray[np.int64], keys: NDArray[np.uint64], numbers: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Leave out most that cannot be among the best, by the keys of a sample; what is left has enough in any case."""
+    sample = np.sort(keys[:: len(keys) // _SAMPLED])
+    bound = sample[min(len(sample) - 1, 2 + 4 * count * len(sample) // len(keys))]
+    some = np.flatnonzero(keys <= bound)
+    return (places[some], keys[some], numbers[some]) if len(some) >= count else (places, keys, numbers)
 
 
 def nearness(similarities: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -5,7 +5,9 @@ A million photos' tags take a few megabytes. Not for several threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 _POOL_MIN = 1024
 _BLOCK = 1 << 12  # numbers of photos that share a table of slots
 _NONE = -1
+_VIEWERS = 64  # whose masks are at hand
+ALL_SEEING = -2  # a viewer who sees everything
 
 
 class Names:
@@ -99,54 +103,95 @@ class Lists:
 
 
 class Slots:
-    """The slot of each photo's number: a table, in blocks, as numbers of photos that are gone never come back."""
+    """The slot of each photo's number: a row of a table for each block of numbers that has any photo."""
 
     def __init__(self) -> None:
-        self._tables: dict[int, NDArray[np.int32]] = {}
+        self._row = np.zeros(0, np.int32)  # by block; 0 is the row of blocks without photos
+        self._table = np.full((1, _BLOCK), _NONE, np.int32)
+        self._rows = 1
 
     def get(self, number: int) -> int | None:
         """Return the slot of a photo."""
-        table = self._tables.get(number // _BLOCK)
-        slot = _NONE if table is None else int(table[number % _BLOCK])
+        block = number // _BLOCK
+        slot = _NONE if not 0 <= block < len(self._row) else int(self._table[self._row[block], number % _BLOCK])
         return None if slot == _NONE else slot
 
     def many(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Return the slots of those of the photos that are here, each once, in the order of their numbers."""
-        if not len(numbers):
-            return np.zeros(0, np.int32)
-        ordered = np.unique(numbers)
-        blocks = ordered // _BLOCK
-        begins = np.flatnonzero(np.diff(blocks, prepend=blocks[0] - 1))
-        found = [
-            table[some % _BLOCK]
-            for block, some in zip(blocks[begins].tolist(), np.split(ordered, begins[1:]), strict=True)
-            if (table := self._tables.get(block)) is not None
-        ]
-        slots = np.concatenate(found) if found else np.zeros(0, np.int32)
+        """Return the slots of those of the photos that are here; numbers come once."""
+        slots = self.in_order(numbers)
         here: NDArray[np.int32] = slots[slots != _NONE]
         return here
 
+    def in_order(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the slots of photos in the order of what is given, -1 for those that are not here."""
+        blocks = numbers // _BLOCK
+        known = (blocks >= 0) & (blocks < len(self._row))
+        if len(self._row) == 0:
+            return np.full(len(numbers), _NONE, np.int32)
+        rows = np.where(known, self._row[np.where(known, blocks, 0)], 0)
+        found: NDArray[np.int32] = self._table[rows, numbers % _BLOCK]
+        return found
+
     def put(self, number: int, slot: int) -> None:
         """Set the slot of a photo."""
-        self._table(number // _BLOCK)[number % _BLOCK] = slot
+        row = self._row_of(number // _BLOCK)
+        self._table[row, number % _BLOCK] = slot
 
     def remove(self, number: int) -> None:
         """Forget a photo."""
-        self._table(number // _BLOCK)[number % _BLOCK] = _NONE
+        self.put(number, _NONE)
 
-    def fill(self, numbers: NDArray[np.int64]) -> None:
-        """Set the slots of photos to 0, 1, 2..."""
+    def put_many(self, numbers: NDArray[np.int64], slots: range) -> None:
+        """Set the slots of photos."""
         blocks = numbers // _BLOCK
-        order = np.argsort(blocks, kind="stable")
-        begins = np.flatnonzero(np.diff(blocks[order], prepend=-1))
-        for some in np.split(order, begins[1:]) if len(order) else ():
-            self._table(int(blocks[some[0]]))[numbers[some] % _BLOCK] = some
+        for block in np.unique(blocks).tolist():
+            self._row_of(block)
+        self._table[self._row[blocks], numbers % _BLOCK] = np.arange(slots.start, slots.stop, dtype=np.int32)
 
-    def _table(self, block: int) -> NDArray[np.int32]:
-        table = self._tables.get(block)
-        if table is None:
-            table = self._tables[block] = np.full(_BLOCK, _NONE, np.int32)
-        return table
+    def _row_of(self, block: int) -> int:
+        self._row = grown(self._row, block + 1)
+        if not self._row[block]:
+            if self._rows == len(self._table):
+                table = np.full((max(8, 2 * self._rows), _BLOCK), _NONE, np.int32)
+                table[: self._rows] = self._table
+                self._table = table
+            self._row[block] = self._rows
+            self._rows += 1
+        return int(self._row[block])
+
+
+class Sight:
+    """Which slots some viewers see, kept at hand for those who asked last: as photos come and go, so do the masks."""
+
+    def __init__(self) -> None:
+        self._masks: OrderedDict[int, NDArray[np.bool_]] = OrderedDict()
+        self._lock = threading.Lock()  # readers make masks beside each other
+
+    def of(self, viewer: int, make: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """Return a viewer's mask, which `make` makes where it is not at hand."""
+        with self._lock:
+            mask = self._masks.get(viewer)
+            if mask is None:
+                mask = self._masks[viewer] = make()
+                if len(self._masks) > _VIEWERS:
+                    self._masks.popitem(last=False)
+            else:
+                self._masks.move_to_end(viewer)
+            return mask
+
+    def set(self, slot: int, *, owner: int, shared: bool) -> None:
+        """Have a slot hold a photo; -1 is nobody's, and who sees all is the viewer -2."""
+        for viewer, mask in self._masks.items():  # seldom any while many photos come
+            if slot >= len(mask):
+                self._masks.clear()
+                return
+            mask[slot] = shared or viewer in (owner, ALL_SEEING)
+
+    def clear(self, slot: int) -> None:
+        """Have a slot hold none."""
+        for mask in self._masks.values():
+            if slot < len(mask):
+                mask[slot] = False
 
 
 def grown(array: NDArray[np.generic], length: int, *, least: int = 64) -> NDArray:  # type: ignore[type-arg]

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import peewee
 
 from tagwright_server.errors import Busy, StartupError
+from tagwright_server.store.chunks import CHUNK, chunks
 from tagwright_server.store.connections import Connections
 from tagwright_server.store.engine import Engine, unsure
 from tagwright_server.store.sqlite import SqliteEngine, file_of
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 _Result = TypeVar("_Result")
+_AS_THE_DRIVER_GIVES_IT = (peewee.IntegerField, peewee.TextField, peewee.FloatField)
+_LENGTHS = (1, 5, 20, 50, 100, CHUNK)  # of lists that a SELECT is compiled for
 
 
 class Database:
@@ -157,11 +160,33 @@ class Database:
         What is returned takes its parameters, as the driver does.
         """
         sql, _ = self._engine.queries.get_sql_context().sql(query).query()
-        converters = [column.python_value for column in query.selected_columns]
+        converters = [
+            (at, column.python_value)
+            for at, column in enumerate(query.selected_columns)
+            if not isinstance(column, _AS_THE_DRIVER_GIVES_IT)
+        ]
 
         def run(*parameters: object) -> list[Row]:
             rows: list[Row] = self._run(lambda queries: queries.execute_sql(sql, parameters).fetchall())
-            return [tuple(convert(value) for convert, value in zip(converters, row, strict=True)) for row in rows]
+            return [_converted(row, converters) for row in rows] if converters else rows
+
+        return run
+
+    def prepared_for_many(self, query: Callable[[Sequence[Any]], Any]) -> Callable[[Sequence[Any]], list[Row]]:
+        """Do the same with a SELECT of the rows for some values, which are all that it takes: `query` makes it of them.
+
+        It is compiled for a few lengths; a list in between has its last value several times.
+        """
+        compiled: dict[int, Callable[..., list[Row]]] = {}
+
+        def run(values: Sequence[Any]) -> list[Row]:
+            found: list[Row] = []
+            for some in chunks(values):
+                length = next(each for each in _LENGTHS if each >= len(some))
+                if length not in compiled:
+                    compiled[length] = self.prepared(query(some[:1] * length))
+                found += compiled[length](*some, *some[-1:] * (length - len(some)))
+            return found
 
         return run
 
@@ -318,6 +343,13 @@ class Database:
         here.broken = True
         self._give_back()
         self._take(quickly=True)
+
+
+def _converted(row: Row, converters: Sequence[tuple[int, Callable[[Any], Any]]]) -> Row:
+    values = list(row)
+    for at, convert in converters:
+        values[at] = convert(values[at])
+    return tuple(values)
 
 
 class _Here(threading.local):

@@ -63,6 +63,9 @@ class Images(Contents):
         self._twin = database.lookup(ImageRow.select(ImageRow.number).where(twin))
         self._owner = database.lookup(_owners(""))
         self._found = database.lookup(_joined(ImageRow.select(*_COLUMNS).where(twin)))
+        self._with_numbers = database.prepared_for_many(
+            lambda numbers: _joined(ImageRow.select(*_COLUMNS).where(ImageRow.number.in_(numbers)))
+        )
         alike = ImageRow.select(ImageRow.id, ImageRow.number, ImageRow.account, ImageRow.visibility)
         alike = alike.join(ContentRow).where(ContentRow.perceptual_hash == 0).order_by(ContentRow.number.desc())
         self._alike = database.prepared(alike.limit(_ALIKE_MAX))
@@ -96,15 +99,13 @@ class Images(Contents):
 
     def numbered(self, numbers: Sequence[int], *, visible_to: str | None) -> dict[int, Image]:
         """Return those of the photos with some numbers that the account sees, by number."""
-        seen = seen_by(visible_to)
         with self._database.reading():
-            return {
-                image.number: image
-                for some in chunks(numbers)
-                for image in self._those(
-                    ImageRow.number.in_(some) if seen is None else ImageRow.number.in_(some) & seen, lock=False
-                )
-            }
+            found = map(_image, self._with_numbers(numbers))
+        return {
+            image.number: image
+            for image in found
+            if visible_to in (None, image.owner_id) or image.visibility is Visibility.SHARED
+        }
 
     def hold_owner(self, owner_id: str) -> None:
         """Let no other transaction add photos of this account until this one ends; call inside transaction()."""

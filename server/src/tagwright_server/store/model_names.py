@@ -15,6 +15,7 @@ class ModelNames:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._all = database.prepared(ModelRow.select(ModelRow.number, ModelRow.name))
         self._number = database.lookup(ModelRow.select(ModelRow.number).where(ModelRow.name == ""))
 
     def numbers(self, names: Iterable[str]) -> dict[str, int]:
@@ -31,4 +32,4 @@ class ModelNames:
 
     def names(self) -> dict[int, str]:
         """Return the name of each number; call inside reading() or transaction()."""
-        return dict(self._database.rows(ModelRow.select(ModelRow.number, ModelRow.name)))
+        return dict(self._all())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tagwright_server.store.changes import Changes
 from tagwright_server.store.chunks import chunks
-from tagwright_server.store.database import Database
+from tagwright_server.store.database import Database, Row
 from tagwright_server.store.image_records import ImageTag
 from tagwright_server.store.model_names import ModelNames
 from tagwright_server.store.models import ImageTagRow, TagRow
@@ -31,6 +31,10 @@ INSERT INTO image_tag (image_id, tag_id, state, source, score, model_id, positio
 ON CONFLICT (image_id, tag_id) DO UPDATE SET state = excluded.state, source = excluded.source,
 score = excluded.score, model_id = excluded.model_id, position = excluded.position
 """
+_SOME = """
+SELECT image_tag.image_id, image_tag.state, image_tag.score, image_tag.position, tag.name, image_tag.source,
+image_tag.model_id FROM image_tag JOIN tag ON tag.number = image_tag.tag_id
+"""
 _REMOVE = "DELETE FROM image_tag WHERE image_id = ? AND tag_id = ?"
 
 Change = tuple[int, Sequence[ImageTag], Sequence[str]]
@@ -42,19 +46,25 @@ class Tags(TagRules):
     def __init__(self, database: Database, changes: Changes) -> None:
         super().__init__(database, changes)
         self._models = ModelNames(database)
+        self._of = database.prepared_for_many(
+            lambda images: (
+                ImageTagRow.select(*_COLUMNS)
+                .join(TagRow, on=(ImageTagRow.tag == TagRow.number))
+                .where(ImageTagRow.image.in_(images))
+            )
+        )
 
-    def of(self, images: Sequence[int]) -> dict[int, tuple[ImageTag, ...]]:
+    def of(self, images: Sequence[int], *, only: Sequence[int] | None = None) -> dict[int, tuple[ImageTag, ...]]:
         """Return the tags of photos, by the photos' numbers; those without any are left out.
 
-        Confirmed ones come first, then suggested, then rejected; the best score first, none last; then as typed.
+        `only` are the numbers of the tags that are wanted, None: all. Confirmed ones come first, then suggested, then
+        rejected; the best score first, none last; then as typed.
         """
         found: dict[int, list[Sequence[Any]]] = {}
         with self._database.reading():
             models = self._models.names()
-            for some in chunks(images):
-                query = ImageTagRow.select(*_COLUMNS).join(TagRow, on=(ImageTagRow.tag == TagRow.number))
-                for row in self._database.rows(query.where(ImageTagRow.image.in_(some))):
-                    found.setdefault(row[0], []).append(row)
+            for row in self._of(images) if only is None else self._some_of(images, only):
+                found.setdefault(row[0], []).append(row)
         return {
             image: tuple(
                 ImageTag(name, STATE_OF[state], SOURCE_OF[source], score, models.get(model, ""), position)
@@ -62,6 +72,12 @@ class Tags(TagRules):
             )
             for image, rows in found.items()
         }
+
+    def _some_of(self, images: Sequence[int], tags: Sequence[int]) -> Iterator[Row]:
+        marks = ", ".join("?" * len(tags))
+        for some in chunks(images):
+            both = f"image_tag.image_id IN ({', '.join('?' * len(some))}) AND image_tag.tag_id IN ({marks})"
+            yield from self._database.select(f"{_SOME} WHERE {both}", [*some, *tags])
 
     def resolve(self, names: Sequence[str]) -> dict[str, str]:
         """Return the name of the tag that each name means: its own, unless it is an alias.

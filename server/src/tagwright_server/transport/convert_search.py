@@ -45,6 +45,7 @@ def to_request(said: pb.SearchImagesRequest) -> SearchRequest:
         ranking=ranking,
         facets=facets if said.include_facets else 0,
         include_evidence=said.include_evidence,
+        include_tags=said.include_tags,
     )
 
 

@@ -50,7 +50,12 @@ class SearchService(SearchServiceServicer):
         bound_to = f"FindSimilar {now.caller.account.id} {request.image_id}"
         size, after = begin(page_size=request.page_size, page_token=request.page_token, bound_to=bound_to)
         found, now.timings = self._parts.searching.similar(
-            request.image_id, after=after, limit=size, deadline=now.deadline, by=now.caller
+            request.image_id,
+            after=after,
+            limit=size,
+            include_tags=request.include_tags,
+            deadline=now.deadline,
+            by=now.caller,
         )
         return convert.similar_page(found, token_behind(found.next_place, bound_to) if found.next_place else "")
 

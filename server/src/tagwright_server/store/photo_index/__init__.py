@@ -5,7 +5,19 @@ first row. Nothing here decides who may ask; what somebody may not see is not fo
 """
 
 from tagwright_server.store.photo_index.index import Listener, PhotoIndex
+from tagwright_server.store.photo_index.library import Coder
 from tagwright_server.store.photo_index.records import Entries, Entry, Found, Wanted
 from tagwright_server.store.photo_index.verifying import WrongIndex, rebuild, wrong_indexes
 
-__all__ = ["Entries", "Entry", "Found", "Listener", "PhotoIndex", "Wanted", "WrongIndex", "rebuild", "wrong_indexes"]
+__all__ = [
+    "Coder",
+    "Entries",
+    "Entry",
+    "Found",
+    "Listener",
+    "PhotoIndex",
+    "Wanted",
+    "WrongIndex",
+    "rebuild",
+    "wrong_indexes",
+]

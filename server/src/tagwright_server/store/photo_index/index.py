@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tagwright_server.store.changes import Mark, MarkTooOld
 from tagwright_server.store.following import Follower
 from tagwright_server.store.photo_index import snapshot
-from tagwright_server.store.photo_index.library import Library
+from tagwright_server.store.photo_index.library import Coder, Library
 from tagwright_server.store.photo_index.reading import Reading, State
 from tagwright_server.store.photo_index.records import Entries, Entry, Found, Wanted
 from tagwright_server.store.sharing import SharedLock
@@ -32,18 +32,22 @@ class PhotoIndex(Follower):
     """All stored photos that a model, `name@version`, has looked at; its embeddings have `embedding_size` numbers.
 
     Each process has its own. It is in memory, and in a file of `folder` between runs; the truth is in the database.
-    Made from that file, or from the database where there is none that fits. Any number of threads may use it.
+    Made from that file, or from the database where there is none that fits. Any number of threads may use it. With a
+    coder, of large libraries codes choose which photos are compared, where few of them are asked for.
     """
 
-    def __init__(self, store: Store, model_version: str, embedding_size: int, folder: Path) -> None:
+    def __init__(
+        self, store: Store, model_version: str, embedding_size: int, folder: Path, coder: Coder | None = None
+    ) -> None:
         super().__init__(store.changes)
         self._reading = Reading(store.database, model_version, embedding_size)
         self._model_version = model_version
         self._embedding_size = embedding_size
+        self._coder = coder
         self._file = snapshot.file_of(folder, model_version)
         self._listeners: list[Listener] = []
         self._lock = SharedLock()  # over the library
-        self._library = Library(embedding_size)
+        self._library = Library(embedding_size, coder)
         self._saved: Mark | None = None
         self._mark = self._open()
 
@@ -141,7 +145,7 @@ class PhotoIndex(Follower):
 
     def _open(self) -> Mark:
         try:
-            self._library, mark = snapshot.load(self._file, self._model_version, self._embedding_size)
+            self._library, mark = snapshot.load(self._file, self._model_version, self._embedding_size, self._coder)
             self._changes.check(mark)
         except FileNotFoundError:
             why = "there is no file of it"
@@ -155,7 +159,7 @@ class PhotoIndex(Follower):
             return self._mark
         if self._reading.count():
             _log.info("the index of %s is made from the database: %s", self._model_version, why)
-        self._library = Library(self._embedding_size)
+        self._library = Library(self._embedding_size, self._coder)
         return self._read_anew()
 
     def _read_anew(self) -> Mark:

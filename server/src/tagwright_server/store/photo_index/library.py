@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tagwright_server.store.columns import grown
 from tagwright_server.store.photo_index.photos import Photos
 from tagwright_server.store.photo_index.reading import State
 from tagwright_server.store.photo_index.records import Entry, Found, Wanted
-from tagwright_server.store.photo_index.vectors import Vectors
+from tagwright_server.store.photo_index.vectors import EXACT, Vectors
+
+ALL = 1_024  # photos that are all compared, wherever they lie: it takes some milliseconds
+BY_CODE = 65_536  # and as many are chosen from by their codes; of more, whole lists are quicker
+BY_CODE_SHARE = 0.05  # of them that is compared: .99 of the nearest twenty are in it (docs/search.md)
 
 Vector = NDArray[np.float32]
+Codes = NDArray[np.uint8]
+
+
+class Coder(Protocol):
+    """What gives looks codes, a few bytes each, and says which are close."""
+
+    def codes(self, vectors: Vector) -> Codes:
+        """Return the codes, uint8 [n, B], of vectors float32 [n, D] of length 1."""
+
+    def closest(self, code: Codes, codes: Codes, count: int) -> NDArray[np.int64]:
+        """Return the places of the `count` codes that are closest to one."""
 
 
 class Library:
-    """The photos of an index, with vectors of `size` numbers."""
+    """The photos of an index, with vectors of `size` numbers, and codes of them where there is a coder."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, coder: Coder | None = None) -> None:
         self.size = size
         self.photos = Photos()
         self.vectors = Vectors(size)
+        self._coder = coder
+        self._codes: Codes = np.zeros((0, 0), np.uint8)
 
     def entry(self, slot: int) -> Entry:
         """Return the photo of a slot."""
@@ -43,14 +63,14 @@ class Library:
             self.photos.change(slot, state)
             if moved:
                 self.vectors.remove(slot)
-                self.vectors.put(np.array([slot], np.int32), state.vector[None])
+                self._put(np.array([slot], np.int32), state.vector[None])
             return before, self._entry(slot, state.vector)
         if slot is not None:
             self.vectors.remove(slot)
             self.photos.remove(slot)
         elif state is not None:
             slot = self.photos.put(state)
-            self.vectors.put(np.array([slot], np.int32), state.vector[None])
+            self._put(np.array([slot], np.int32), state.vector[None])
             return None, self._entry(slot, state.vector)
         return before, None
 
@@ -58,13 +78,19 @@ class Library:
         """Add photos that are not here: quicker than one by one."""
         slots = np.array([self.photos.put(state) for state in states], np.int32)
         if len(slots):
-            self.vectors.put(slots, np.stack([state.vector for state in states]))
+            self._put(slots, np.stack([state.vector for state in states]))
+
+    def fill(self, vectors: Vectors) -> None:
+        """Take in the vectors of photos that are here."""
+        self.vectors = vectors
+        for slots, some in vectors.lists():
+            self._encode(slots, some)
 
     def nearest(self, vector: NDArray[np.float32], *, limit: int, wanted: Wanted) -> tuple[NDArray[np.int32], Vector]:
         """Return the slots of the photos that are nearest to a vector float32 [D], and how similar they are."""
         length = float(np.linalg.norm(vector))
         query = np.asarray(vector / length if length > 0 else vector, np.float32)
-        slots, similarities = self.vectors.nearest(query, limit=limit, wanted=self._wanted(wanted))
+        slots, similarities = self._nearest(query, limit, wanted)
         order = np.lexsort((self.photos.numbers(slots), -similarities))  # of those that are equally near, the older
         return slots[order], np.clip(similarities[order], -1.0, 1.0)  # float16 is of length 1 to three digits
 
@@ -78,6 +104,34 @@ class Library:
             authors=tuple([self.photos.author(slot) for slot in listed]),
             tags=tuple([self.photos.tags_of(slot) for slot in listed]),
         )
+
+    def _nearest(
+        self, query: NDArray[np.float32], limit: int, wanted: Wanted
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        by_slot = self._wanted(wanted)
+        if self._coder is None or by_slot is None or wanted.among is None or len(self.vectors) <= EXACT:
+            return self.vectors.nearest(query, limit=limit, wanted=by_slot)
+        slots = np.flatnonzero(by_slot).astype(np.int32)
+        if len(slots) > BY_CODE:
+            return self.vectors.nearest(query, limit=limit, wanted=by_slot)
+        if len(slots) > ALL:
+            count = max(ALL, limit, math.ceil(BY_CODE_SHARE * len(slots)))
+            slots = slots[self._coder.closest(self._coder.codes(query[None])[0], self._codes[slots], count)]
+        similarities = self.vectors.of(slots).astype(np.float32) @ query if len(slots) else np.zeros(0, np.float32)
+        best = np.argsort(-similarities, kind="stable")[:limit]
+        return slots[best], similarities[best]
+
+    def _put(self, slots: NDArray[np.int32], vectors: NDArray[np.float16]) -> None:
+        self.vectors.put(slots, vectors)
+        self._encode(slots, vectors)
+
+    def _encode(self, slots: NDArray[np.int32], vectors: NDArray[np.float16]) -> None:
+        if self._coder is not None and len(slots):
+            codes = self._coder.codes(vectors.astype(np.float32))
+            if not self._codes.size:
+                self._codes = np.zeros((0, codes.shape[1]), np.uint8)
+            self._codes = grown(self._codes, int(slots.max()) + 1)
+            self._codes[slots] = codes
 
     def count(self, wanted: Wanted) -> int:
         """Return how many photos may be found."""
@@ -96,7 +150,7 @@ class Library:
                 return None
             found = photos.held(everywhere)
         else:
-            found = photos.held(everywhere) & photos.seen(everywhere, visible_to)
+            found = photos.seen(everywhere, visible_to)
         return found if wanted.up_to is None else found & (photos.numbers(everywhere) <= wanted.up_to)
 
     def _entry(self, slot: int, vector: NDArray[np.float16]) -> Entry:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagwright_server.store.columns import Lists, Names, Slots, grown
+from tagwright_server.store.columns import Lists, Names, Sight, Slots, grown
 from tagwright_server.store.photo_index.reading import State
 
 _ID_BYTES = 16
+_NOBODY = -1  # whoever owns no photos
 
 
 class Photos:
@@ -28,6 +29,7 @@ class Photos:
         self.slots_end = 0  # of the slots that were ever used
         self._free: list[int] = []
         self._slots = Slots()
+        self._sight = Sight()
         self._odd_ids: dict[int, str] = {}  # those that are no UUIDs, by slot
         self._numbers = np.zeros(0, np.int64)  # 0: the slot is free
         self._ids = np.zeros((0, _ID_BYTES), np.uint8)
@@ -84,6 +86,7 @@ class Photos:
         self._count(slot, -1)
         self._owners[slot], self._shared[slot] = self._people.number(state.owner_id), state.shared
         self._count(slot, 1)
+        self._sight.set(slot, owner=int(self._owners[slot]), shared=state.shared)
         self._author[slot] = self._authors.number(state.author)
         self._lists.put(slot, [self.tags.number(tag) for tag in state.tags])
 
@@ -91,6 +94,7 @@ class Photos:
         """Remove a photo."""
         number = int(self._numbers[slot])
         self._slots.remove(number)
+        self._sight.clear(slot)
         self._count(slot, -1)
         self._lists.put(slot, ())
         self._odd_ids.pop(slot, None)
@@ -106,10 +110,11 @@ class Photos:
         return self._shared_photos + (0 if owner is None else self._private.get(owner, 0))
 
     def seen(self, slots: NDArray[np.int32] | slice, visible_to: str) -> NDArray[np.bool_]:
-        """Return for each slot that holds a photo whether an account sees it."""
+        """Return for each slot whether it holds a photo that an account sees."""
         owner = self._people.find(visible_to)
-        shared: NDArray[np.bool_] = self._shared[slots]
-        return shared if owner is None else shared | (self._owners[slots] == owner)
+        viewer = _NOBODY if owner is None else owner
+        found: NDArray[np.bool_] = self._sight.of(viewer, lambda: self._all_seen(viewer))[slots]
+        return found
 
     def numbers(self, slots: NDArray[np.int32] | slice) -> NDArray[np.int64]:
         """Return the photos' numbers."""
@@ -174,7 +179,11 @@ class Photos:
         self._shared_photos = int(self._shared[:size].sum())
         private = self._owners[:size][~self._shared[:size]]
         self._private = dict(enumerate(np.bincount(private, minlength=len(self._people)).tolist()))
-        self._slots.fill(self._numbers[:size])
+        self._slots.put_many(self._numbers[:size], range(size))
+
+    def _all_seen(self, viewer: int) -> NDArray[np.bool_]:
+        seen: NDArray[np.bool_] = (self._numbers != 0) & (self._shared | (self._owners == viewer))
+        return seen
 
     def _grow(self, slots: int) -> None:
         if slots > len(self._numbers):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagwright_server.store.changes import Mark
-from tagwright_server.store.photo_index.library import Library
+from tagwright_server.store.photo_index.library import Coder, Library
 from tagwright_server.store.photo_index.vectors import Vectors
 
 SUFFIX = ".photos"
@@ -69,12 +69,12 @@ def save(file: Path, library: Library, model_version: str, mark: Mark) -> None:
     _write(file, parts())
 
 
-def load(file: Path, model_version: str, size: int) -> tuple[Library, Mark]:
+def load(file: Path, model_version: str, size: int, coder: Coder | None = None) -> tuple[Library, Mark]:
     """Return what `save` wrote of that model; raise ValueError where it is anything else, OSError where it is not."""
     header, arrays = _read(file)
     if header["model"] != model_version or header["size"] != size:
         raise ValueError("it is another model's")
-    library = Library(size)
+    library = Library(size, coder)
     lists, centres, vectors = arrays.pop("lists"), arrays.pop("centres"), arrays.pop("vectors")
     library.photos.fill(arrays, header["texts"])
     ends = np.cumsum(lists).tolist()
@@ -82,7 +82,7 @@ def load(file: Path, model_version: str, size: int) -> tuple[Library, Mark]:
         raise ValueError("its vectors do not fit together")
     slots = np.arange(len(vectors), dtype=np.int32)
     spans = [slice(end - count, end) for end, count in zip(ends, lists.tolist(), strict=True)]
-    library.vectors = Vectors.of_lists(centres, ((slots[span], vectors[span]) for span in spans))
+    library.fill(Vectors.of_lists(centres, ((slots[span], vectors[span]) for span in spans)))
     return library, Mark.from_text(header["mark"])
 
 

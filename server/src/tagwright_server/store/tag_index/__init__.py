@@ -5,7 +5,18 @@ own, made from the database when it starts. Nothing here decides who may ask.
 """
 
 from tagwright_server.store.tag_index.index import TagIndex
-from tagwright_server.store.tag_index.photos import TaggedPhotos
+from tagwright_server.store.tag_index.photos import NOBODY, TaggedPhotos, folded
 from tagwright_server.store.tag_index.postings import NO_POSITION, NO_SCORE, UNJUDGED, Posting
+from tagwright_server.store.tag_index.reading import NOT_KNOWN
 
-__all__ = ["NO_POSITION", "NO_SCORE", "UNJUDGED", "Posting", "TagIndex", "TaggedPhotos"]
+__all__ = [
+    "NOBODY",
+    "NOT_KNOWN",
+    "NO_POSITION",
+    "NO_SCORE",
+    "UNJUDGED",
+    "Posting",
+    "TagIndex",
+    "TaggedPhotos",
+    "folded",
+]

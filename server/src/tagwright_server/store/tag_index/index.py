@@ -6,12 +6,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+
 from tagwright_server.store.changes import Mark
 from tagwright_server.store.following import Follower
 from tagwright_server.store.sharing import SharedLock
 from tagwright_server.store.store import Store
 from tagwright_server.store.tag_index.photos import TaggedPhotos
-from tagwright_server.store.tag_index.reading import Photo, PhotoTags, Reading
+from tagwright_server.store.tag_index.reading import PhotoFacts, PhotoTags, Reading
 
 _log = logging.getLogger(__name__)
 
@@ -45,13 +47,11 @@ class TagIndex(Follower):
         for start in range(0, len(numbers), _AT_A_TIME):
             some = numbers[start : start + _AT_A_TIME]
             photos, tags = self._reading.photos(some)
-            by_number = {photo.number: photo for photo in photos}
             for begin in range(0, len(some), _WRITTEN):
                 few = some[begin : begin + _WRITTEN]
-                there = [by_number[number] for number in few if number in by_number]
-                its = tags.of(few)
+                there, its = photos.of(few), tags.of(few)
                 with self._lock.writing():
-                    self._photos.remove(number for number in few if number not in by_number)
+                    self._photos.remove(np.setdiff1d(few, there.numbers).tolist())
                     self._photos.put(there, its)
 
     def _tidy(self) -> None:
@@ -67,10 +67,11 @@ class TagIndex(Follower):
             self._photos = photos
         return mark
 
-    def _said(self, parts: Iterator[tuple[list[Photo], PhotoTags]]) -> Iterator[tuple[list[Photo], PhotoTags]]:
+    def _said(self, parts: Iterator[tuple[PhotoFacts, PhotoTags]]) -> Iterator[tuple[PhotoFacts, PhotoTags]]:
         done = 0
         for photos, tags in parts:
-            if (done + len(photos)) // _SAID_EVERY > done // _SAID_EVERY:
+            size = len(photos.numbers)
+            if (done + size) // _SAID_EVERY > done // _SAID_EVERY:
                 _log.info("the tag index: %s photos", f"{done:,}")
-            done += len(photos)
+            done += size
             yield photos, tags

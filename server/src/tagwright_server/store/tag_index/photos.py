@@ -10,16 +10,16 @@ threads, but that any number may read at once.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tagwright_server.store.columns import Names, Slots, grown
+from tagwright_server.store.columns import ALL_SEEING, Names, Sight, Slots, grown
+from tagwright_server.store.tag_index.bits import TagBits
 from tagwright_server.store.tag_index.postings import Posting, Postings, weights
-from tagwright_server.store.tag_index.reading import Photo, PhotoTags
+from tagwright_server.store.tag_index.reading import PhotoFacts, PhotoTags
 
-NOT_KNOWN = np.iinfo(np.int64).min  # of moments
 NOBODY = -1  # the author's number where nobody is named
 _LEFT_MIN = 20_000  # slots that are left behind before it is worth the time to be rid of them
 _VIEWERS = 64  # accounts whose own counts are kept at hand
@@ -41,9 +41,11 @@ class TaggedPhotos:
         self.last_number = 0  # of a photo, the greatest ever
         self.postings = Postings()  # of tags that count as the photos'
         self.rejected = Postings()
+        self.bits = TagBits()
         self.people = Names()  # ids of accounts that own photos
         self.authors = Names()  # folded
         self._slots = Slots()
+        self._sight = Sight()
         self.live = np.zeros(0, np.bool_)
         self.numbers = np.zeros(0, np.int64)
         self.owners = np.zeros(0, np.int32)
@@ -69,6 +71,10 @@ class TaggedPhotos:
         """Return the slots of those of the photos that are here, in the order of their numbers."""
         return self._slots.many(numbers)
 
+    def slots_in_order(self, numbers: NDArray[np.int64]) -> Slots32:
+        """Return the slots of photos in the order of what is given, -1 for those that are not here."""
+        return self._slots.in_order(numbers)
+
     def owner(self, account_id: str) -> int:
         """Return the number of an account that owns photos, NOBODY for others."""
         found = self.people.find(account_id)
@@ -76,11 +82,9 @@ class TaggedPhotos:
 
     def seen(self, slots: Slots32 | slice, viewer: str | None) -> NDArray[np.bool_]:
         """Return for each slot whether it holds a photo that an account sees, None: an administrator."""
-        live: NDArray[np.bool_] = self.live[slots]
-        if viewer is None:
-            return live
-        seen: NDArray[np.bool_] = live & (self.shared[slots] | (self.owners[slots] == self.owner(viewer)))
-        return seen
+        number = ALL_SEEING if viewer is None else self.owner(viewer)
+        found: NDArray[np.bool_] = self._sight.of(number, lambda: self._all_seen(number))[slots]
+        return found
 
     def untagged(self, slots: Slots32 | slice) -> NDArray[np.bool_]:
         """Return for each slot whether its photo has no tag but rejected ones."""
@@ -108,17 +112,18 @@ class TaggedPhotos:
         total[: len(own)] += own
         return total
 
-    def put(self, photos: Sequence[Photo], tags: PhotoTags) -> None:
+    def put(self, photos: PhotoFacts, tags: PhotoTags) -> None:
         """Have photos as they are now, whether or not they were here."""
-        self.remove(photo.number for photo in photos)
+        self.remove(photos.numbers.tolist())
         by_image: dict[int, list[int]] = {}
         for place, image in enumerate(tags.images.tolist()):
             by_image.setdefault(image, []).append(place)
-        for photo in photos:
-            slot = self._put(photo)
-            places = np.array(by_image.get(photo.number, ()), np.int64)
+        for slot, number in zip(self._append(photos), photos.numbers.tolist(), strict=True):
+            places = np.array(by_image.get(number, ()), np.int64)
             suit = places[~tags.rejected[places]]
             self._put_tags(slot, tags.tags[suit], tags.scores[suit])
+            for tag in tags.tags[suit].tolist():
+                self.bits.set(tag, slot)
             for lists, some in ((self.postings, suit), (self.rejected, places[tags.rejected[places]])):
                 counted = weights(tags.scores[some], tags.marks[some]).tolist()
                 for tag, weight, mark in zip(tags.tags[some].tolist(), counted, tags.marks[some].tolist(), strict=True):
@@ -133,18 +138,17 @@ class TaggedPhotos:
                 self._count(slot, -1)
                 self._slots.remove(number)
                 self.live[slot] = False
+                self._sight.clear(slot)
                 self.size -= 1
 
     @classmethod
-    def of(cls, parts: Iterable[tuple[list[Photo], PhotoTags]]) -> TaggedPhotos:
+    def of(cls, parts: Iterable[tuple[PhotoFacts, PhotoTags]]) -> TaggedPhotos:
         """Return an index of photos, each in one part with all its tags: quicker than one by one."""
         found = cls()
         slots, tags, scores, marks, rejected = [], [], [], [], []
         for photos, some in parts:
-            first = found.end
-            for photo in photos:
-                found._put(photo)
-            numbers = found.numbers[first : found.end]  # ascending
+            first, numbers = found.end, photos.numbers  # ascending
+            found._append(photos)
             places = np.searchsorted(numbers, some.images)
             known = places < len(numbers)  # a tag may be of a photo that came a moment later
             known[known] = numbers[places[known]] == some.images[known]
@@ -175,41 +179,50 @@ class TaggedPhotos:
         other.people, other.authors = self.people, self.authors
         for name in _COLUMNS:
             setattr(other, name, getattr(self, name)[kept])
-        other._slots.fill(other.numbers)
+        other._slots.put_many(other.numbers, range(other.end))
         moved = np.full(self.end, -1, np.int32)
         moved[kept] = np.arange(len(kept), dtype=np.int32)
         other.postings, other.rejected = self.postings.moved(moved), self.rejected.moved(moved)
         other._tags, other._scores, lengths = self.tags_of(kept)
         other._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         other._counts, other._shared_counts = self._counts.copy(), self._shared_counts.copy()
+        other.bits = TagBits.of(other.postings, other._counts, other.end)
         return other
 
-    def _put(self, photo: Photo) -> int:
-        slot = self.end
-        self.end += 1
-        if self.end > len(self.live):
-            for name in _COLUMNS:
-                setattr(self, name, grown(getattr(self, name), self.end))
+    def _all_seen(self, viewer: int) -> NDArray[np.bool_]:
+        if viewer == ALL_SEEING:
+            return self.live.copy()
+        seen: NDArray[np.bool_] = self.live & (self.shared | (self.owners == viewer))
+        return seen
+
+    def _append(self, photos: PhotoFacts) -> range:
+        """Put photos without their tags, and return their slots."""
+        here = range(self.end, self.end + len(photos.numbers))
+        self.end = here.stop
+        for name in _COLUMNS if self.end > len(self.live) else ():
+            setattr(self, name, grown(getattr(self, name), self.end))
         self._starts = grown(self._starts, self.end + 1)
-        author = folded(photo.author)
-        self.live[slot] = True
-        self.numbers[slot], self.hashes[slot] = photo.number, photo.perceptual_hash
-        self.owners[slot], self.shared[slot] = self.people.number(photo.owner_id), photo.shared
-        self.author[slot] = self.authors.number(author) if author else NOBODY
-        self.created_us[slot], self.sides[slot] = photo.created_us, photo.side
-        self.captured_us[slot] = NOT_KNOWN if photo.captured_us is None else photo.captured_us
-        self._starts[slot + 1] = self._starts[slot]
-        self._slots.put(photo.number, slot)
-        self.last_number = max(self.last_number, photo.number)
-        self.size += 1
-        return slot
+        slots = slice(here.start, here.stop)
+        self.live[slots] = True
+        self.numbers[slots], self.hashes[slots], self.shared[slots] = photos.numbers, photos.hashes, photos.shared
+        self.created_us[slots], self.captured_us[slots] = photos.created_us, photos.captured_us
+        self.sides[slots] = photos.sides
+        self.owners[slots] = [self.people.number(owner) for owner in photos.owner_ids]
+        self.author[slots] = [self.authors.number(folded(author)) if author else NOBODY for author in photos.authors]
+        self._starts[here.start + 1 : self.end + 1] = self._starts[here.start]
+        for slot in here:
+            self._sight.set(slot, owner=int(self.owners[slot]), shared=bool(self.shared[slot]))
+        self._slots.put_many(photos.numbers, here)
+        self.last_number = max(self.last_number, int(photos.numbers.max(initial=0)))
+        self.size += len(here)
+        return here
 
     def _put_tags(self, slot: int, tags: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
         start = int(self._starts[slot])
         end = start + len(tags)
         self._tags, self._scores = grown(self._tags, end), grown(self._scores, end)
         self._tags[start:end], self._scores[start:end] = tags, scores
-        self._starts[slot + 1] = end
+        self._starts[slot + 1 : self.end + 1] = end  # those behind it have none yet
 
     def _fill(
         self,
@@ -229,6 +242,7 @@ class TaggedPhotos:
         self._counts = np.bincount(self._tags).astype(np.int64)
         shared = np.repeat(self.shared[: self.end], lengths)
         self._shared_counts = np.bincount(self._tags[shared], minlength=len(self._counts)).astype(np.int64)
+        self.bits = TagBits.of(self.postings, self._counts, self.end)
 
     def _count(self, slot: int, more: int) -> None:
         tags = self._tags[self._starts[slot] : self._starts[slot + 1]]

@@ -59,6 +59,13 @@ def weights(scores: NDArray[np.float32], marks: NDArray[np.uint16]) -> NDArray[n
     return np.where(marks >= _CONFIRMED, np.float32(1), suggested)
 
 
+def weight(score: float | None, *, confirmed: bool) -> float:
+    """Return the same of one tag."""
+    if confirmed:
+        return 1.0
+    return min(float(np.float32(UNJUDGED if score is None else score)), _BELOW_ONE)
+
+
 class Postings:
     """The lists of all tags, by the tags' numbers."""
 

@@ -14,35 +14,50 @@ from tagwright_server.store.image_records import Visibility
 from tagwright_server.store.tag_codes import CONFIRMED, REJECTED
 from tagwright_server.store.tag_index.postings import NO_POSITION, NO_SCORE, mark
 
+NOT_KNOWN = -(1 << 63) + 1  # of moments; PostgreSQL reads the least number as the minus of one that is too great
 _NEXT = "SELECT MAX(number) FROM (SELECT number FROM image WHERE number > ? ORDER BY number LIMIT ?) AS following"
-_PHOTOS = """
-SELECT image.number, image.account_id, image.visibility, image.author, image.created, COALESCE(image.captured, -1),
-CASE WHEN content.width > content.height THEN content.width ELSE content.height END, content.perceptual_hash,
-CASE WHEN image.captured IS NULL THEN 0 ELSE 1 END
+_PHOTOS = f"""
+SELECT image.number, image.account_id, image.visibility, image.author, image.created,
+COALESCE(image.captured, {NOT_KNOWN}),
+CASE WHEN content.width > content.height THEN content.width ELSE content.height END, content.perceptual_hash
 FROM image JOIN content ON content.number = image.content_id
 """
 _TAGS = f"""
 SELECT image_tag.image_id, image_tag.tag_id, image_tag.state, COALESCE(image_tag.position, {NO_POSITION}),
 COALESCE(image_tag.score, {NO_SCORE}) FROM image_tag
 """
-_MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Photo:
-    """What searches ask of a photo beside its tags. Times are microseconds since 1970; `captured_us` None: not known.
+class PhotoFacts:
+    """What searches ask of photos beside their tags, in columns [n]. Times are microseconds since 1970.
 
-    `side` is the longer side of what is kept, in pixels; `perceptual_hash` has 64 bits.
+    `captured_us` is NOT_KNOWN where it is not; `sides` are the longer ones of what is kept, in pixels; `hashes` are
+    perceptual.
     """
 
-    number: int
-    owner_id: str
-    shared: bool
-    author: str
-    created_us: int
-    captured_us: int | None
-    side: int
-    perceptual_hash: int
+    numbers: NDArray[np.int64]
+    owner_ids: Sequence[str]
+    shared: NDArray[np.bool_]
+    authors: Sequence[str]
+    created_us: NDArray[np.int64]
+    captured_us: NDArray[np.int64]
+    sides: NDArray[np.int32]
+    hashes: NDArray[np.uint64]
+
+    def of(self, numbers: Sequence[int]) -> PhotoFacts:
+        """Return those of some photos."""
+        some = np.flatnonzero(np.isin(self.numbers, np.array(numbers, np.int64)))
+        return PhotoFacts(
+            self.numbers[some],
+            [self.owner_ids[at] for at in some.tolist()],
+            self.shared[some],
+            [self.authors[at] for at in some.tolist()],
+            self.created_us[some],
+            self.captured_us[some],
+            self.sides[some],
+            self.hashes[some],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,18 +85,18 @@ class Reading:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def photos(self, numbers: Sequence[int]) -> tuple[list[Photo], PhotoTags]:
+    def photos(self, numbers: Sequence[int]) -> tuple[PhotoFacts, PhotoTags]:
         """Return those of the photos that are there, and their tags."""
-        photos: list[Photo] = []
+        photos: list[Row] = []
         tags: list[Row] = []
         with self._database.reading():
             for some in chunks(numbers):
                 marks = ", ".join("?" * len(some))
-                photos += map(_photo, self._database.select(f"{_PHOTOS} WHERE image.number IN ({marks})", some))
+                photos += self._database.select(f"{_PHOTOS} WHERE image.number IN ({marks})", some)
                 tags += self._database.select(f"{_TAGS} WHERE image_tag.image_id IN ({marks})", some)
-        return photos, _tags(tags)
+        return _facts(photos), _tags(tags)
 
-    def all(self, *, at_a_time: int) -> Iterator[tuple[list[Photo], PhotoTags]]:
+    def all(self, *, at_a_time: int) -> Iterator[tuple[PhotoFacts, PhotoTags]]:
         """Return all photos in the order of their numbers, some at a time, with their tags."""
         last = 0
         while True:
@@ -97,20 +112,21 @@ class Reading:
                     f"{_TAGS} WHERE image_tag.image_id > ? AND image_tag.image_id <= ?", between
                 )
                 last = following
-            yield list(map(_photo, photos)), _tags(tags)
+            yield _facts(photos), _tags(tags)
 
 
-def _photo(row: Row) -> Photo:
-    number, owner_id, visibility, author, created, captured, side, perceptual_hash, known = row
-    return Photo(
-        number=number,
-        owner_id=owner_id,
-        shared=visibility == Visibility.SHARED.value,
-        author=author,
-        created_us=created,
-        captured_us=captured if known else None,
-        side=side,
-        perceptual_hash=perceptual_hash & _MASK,  # signed as it is stored
+def _facts(rows: Sequence[Row]) -> PhotoFacts:
+    columns = zip(*rows, strict=True) if rows else [()] * 8
+    numbers, owner_ids, visibilities, authors, created, captured, sides, hashes = columns
+    return PhotoFacts(
+        np.array(numbers, np.int64),
+        owner_ids,
+        np.array([each == Visibility.SHARED.value for each in visibilities], np.bool_),
+        authors,
+        np.array(created, np.int64),
+        np.array(captured, np.int64),
+        np.array(sides, np.int32),
+        np.array(hashes, np.int64).view(np.uint64),  # signed as they are stored
     )
 
 
