@@ -1,5 +1,6 @@
-"""TaggingService and SearchService as people call them, each with an account of their own, so that many tests can share one server; and a
-network of whose mind a test decides."""
+"""TaggingService and SearchService as people call them, each with an account of their own, so that many tests can share
+one server; and a network of whose mind a test decides.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from searched import POOL, UNJUDGED, Everything, Hit, Part, Shot, alike, facets,
 
 from tagwright_server.domain.search_values import Ranking, SearchPage, SearchRequest, SearchResult
 from tagwright_server.errors import ArgumentInvalid, NotFound
-from tagwright_server.search import diversity
+from tagwright_server.search import diversity, matching
 from tagwright_server.search import facets as counting
 from tagwright_server.store.store import open_store
 
@@ -113,13 +113,20 @@ def here(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         postgres.server().drop(name)
 
 
+@pytest.fixture(params=[0, 16, 10**9])
+def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have lists of photos looked up, or gone through, however long they are."""
+    monkeypatch.setattr(matching, "_MUCH_SHORTER", request.param)
+
+
 @pytest.fixture
 def examples(here: World) -> int:
     return len(here.shots) // 5
 
 
+@pytest.mark.usefixtures("many")
 def test_a_query_finds_the_right_photos_in_the_right_order(here: World, examples: int) -> None:
-    @settings(TRIES, max_examples=examples)
+    @settings(TRIES, max_examples=examples // 2)
     @given(queries, viewers, sizes, seeds, st.sampled_from([Ranking.RELEVANCE, Ranking.NEWEST]), st.booleans())
     def test(query: Part, who: str, size: int, seed: int, ranking: Ranking, with_tags: bool) -> None:
         text = query.text(random.Random(seed))

@@ -90,7 +90,7 @@ class SuggestionsContract:
         def test(prefix: str, who: str, count: int) -> None:
             counts = counted(here.seen(who))
             try:
-                said = here.suggesting.complete(prefix, count=count, deadline=soon(), by=here.caller(who))
+                said, _ = here.suggesting.complete(prefix, count=count, deadline=soon(), by=here.caller(who))
             except ArgumentInvalid:
                 return  # no tag begins so
             folded = " ".join(prefix.lower().split())
@@ -124,7 +124,7 @@ class SuggestionsContract:
             shots = [hit.shot for hit in hits]
             sample, near = next(filter(None, (look_alike(shots, seen, at) for at in itertools.count(SAMPLE))))
             monkeypatch.setattr(suggesting, "_LOOKED_AT", sample)
-            said = here.suggesting.related(name, count=100, deadline=soon(), by=here.caller(who))
+            said, _ = here.suggesting.related(name, count=100, deadline=soon(), by=here.caller(who))
             assert (said.tag.name, said.tag.images) == (tag, len(hits))
             right = related(tag, shots, near, seen)
             assert {each.name for each in said.related} == right.keys()
@@ -132,7 +132,7 @@ class SuggestionsContract:
                 assert each.both == counted(shots)[each.name]
                 assert (each.score, each.cooccurrence, each.look) == pytest.approx(right[each.name], abs=1e-6)
             assert [each.score for each in said.related] == sorted((each.score for each in said.related), reverse=True)
-            few = here.suggesting.related(name, count=3, deadline=soon(), by=here.caller(who))
+            few, _ = here.suggesting.related(name, count=3, deadline=soon(), by=here.caller(who))
             assert few.related == said.related[:3]
 
     def test_photos_that_look_most_like_one_come_first_and_near_duplicates_are_named(self, here: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import chain, count
@@ -17,9 +18,11 @@ from indexed import typed
 from stores import HOUR, NOW, PATIENCE_S, OnPostgres, OnSqlite, added
 
 from tagwright_server.errors import NotFound
+from tagwright_server.search import facets as facets_module
 from tagwright_server.store.image_records import Image, ImageFilter, ImageTag, Visibility
 from tagwright_server.store.store import Store
 from tagwright_server.store.tag_index import NO_POSITION, NO_SCORE, TaggedPhotos, TagIndex
+from tagwright_server.store.tag_index import bits as bits_module
 from tagwright_server.store.tag_index import index as index_module
 from tagwright_server.store.tag_index import photos as photos_module
 
@@ -232,6 +235,29 @@ class TagIndexContract:
                     assert photos.end <= photos.size + photos.size // 4
 
         test()
+
+    def test_tags_are_counted_as_they_are_however_it_grows(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bits_module, "_FEWEST", 0)  # the commonest tags are kept as bits
+        monkeypatch.setattr(facets_module, "_FEW", 0)  # and are counted by these
+        [ann] = added(store, "ann")
+        for _ in range(10):
+            kept(store, ann, a_tag("dog"))
+        index = TagIndex(store)
+        known = {name: number for number, name, _ in store.tags.all_names()}
+        counts = Counter({"dog": 10, "sun": 1})
+        kept(store, ann, a_tag("sun"))  # the only one: the rarest tag is counted, too
+        for tags in (["cat"], [], ["cat", "sea"], ["dog"]):
+            images = [kept(store, ann, *map(a_tag, tags)) for _ in range(70)]
+            store.images.delete(images[0].id)
+            counts.update(tags * 69)
+            index.catch_up()
+            known |= {name: number for number, name, _ in store.tags.all_names()}
+            with index.reading() as photos:
+                slots = np.flatnonzero(photos.seen(slice(0, photos.end), None)).astype(np.int32)
+                for but in ((), (known["dog"],)):
+                    found = facets_module.facets(photos, slots, photos.counts(None), count=10, but=but)
+                    right = {known[name]: count for name, count in counts.items() if known[name] not in but}
+                    assert dict(found) == right
 
     def test_who_reads_meanwhile_sees_whole_photos(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each photo has either all four tags or none, and is shared just when it has them."""

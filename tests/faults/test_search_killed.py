@@ -31,7 +31,7 @@ from tagwright.v1 import tagging_service_pb2 as pb
 from tagwright.v1.search_service_pb2_grpc import SearchServiceStub
 from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 
-ROUNDS = int(os.environ.get("TAGWRIGHT_TEST_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("TAGWRIGHT_TEST_ROUNDS", "3"))
 STEPS = (20, 60)  # that a round has before its kill, at least and at most
 PEOPLE = ("admin", "second")
 TAGS = ("red", "green", "blue")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import pytest
 from servers import PATIENCE_S, FakeBackend, FakeDecoder, Running, failure_in, failure_of, photo, photos, running
 
 from tagwright.v1 import tagging_service_pb2 as pb
+from tagwright.v1.search_service_pb2 import SearchImagesRequest
+from tagwright.v1.search_service_pb2_grpc import SearchServiceStub
 from tagwright.v1.tagging_options_pb2 import TaggingOptions
 
 MIB = 1024 * 1024
@@ -53,6 +55,25 @@ def test_an_oversized_photo_is_refused_as_a_photo(server: Running, size: int) ->
     failure = failure_of(server.tagging.TagImage, photo(bytes(size)))
     assert (failure.code, failure.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "IMAGE_REJECTED")
     assert dict(failure.info.metadata) == {"limit": "bytes", "allowed": str(20 * MIB), "actual": str(size)}
+
+
+def with_photo(server: Running, data: bytes) -> dict[str, Callable[..., Any]]:
+    """The calls that take one photo, with that one."""
+    search = SearchServiceStub(server.channel)
+    return {
+        "TagImage": lambda timeout: server.tagging.TagImage(photo(data), timeout=timeout),
+        "RefineTags": lambda timeout: server.tagging.RefineTags(pb.RefineTagsRequest(image=data), timeout=timeout),
+        "SearchImages": lambda timeout: search.SearchImages(SearchImagesRequest(example_image=data), timeout=timeout),
+    }
+
+
+@pytest.mark.parametrize("call", ["RefineTags", "SearchImages"])
+def test_every_call_with_a_photo_takes_large_ones_and_refuses_oversized_ones(server: Running, call: str) -> None:
+    failure = failure_of(with_photo(server, bytes(20 * MIB + 1))[call])
+    assert (failure.info.reason, failure.info.metadata["limit"]) == ("IMAGE_REJECTED", "bytes")
+    failure = failure_of(with_photo(server, bytes(20 * MIB))[call])  # it gets as far as the decoder, or the model
+    assert failure.info.metadata.get("limit", "") != "bytes"
+    assert failure.info.metadata.get("field", "") in ("", "options.model")
 
 
 def test_an_oversized_photo_in_a_batch_fails_alone(server: Running) -> None:

@@ -47,7 +47,8 @@ def write(folder: Path, content: bytes, **said: Any) -> None:
 
 
 def read(folder: Path, **said: Any) -> codes.Artefact:
-    return codes.load(folder, **({"model": "tagger@1", "model_digest": "a" * 64, "embedding_size": SIZE} | said))
+    expected: dict[str, Any] = {"model": "tagger@1", "model_digest": "a" * 64, "embedding_size": SIZE}
+    return codes.load(folder, **(expected | said))
 
 
 def test_distances_are_the_bits_that_differ_at_every_length() -> None:
@@ -163,9 +164,13 @@ def test_the_committed_encoder_finds_most_neighbours_among_a_twentieth_of_the_st
     from tagwright_server.refinement import artefact
 
     model = load_bundle(COMMITTED)
-    said = {"model": "tagger@1", "model_digest": model.digest, "embedding_size": model.embedding_size}
-    vectors = artefact.load(COMMITTED / artefact.FOLDER, **said).starter.vectors[:4000]  # type: ignore[arg-type]
-    made = codes.load(COMMITTED / codes.FOLDER, **said).encoder  # type: ignore[arg-type]
+    said: dict[str, Any] = {
+        "model": "tagger@1",
+        "model_digest": model.digest,
+        "embedding_size": model.embedding_size,
+    }
+    vectors = artefact.load(COMMITTED / artefact.FOLDER, **said).starter.vectors[:4000]
+    made = codes.load(COMMITTED / codes.FOLDER, **said).encoder
     there, found = made.codes(vectors), []
     for row in range(0, 4000, 100):
         exact = np.argsort(-(vectors @ vectors[row]))[:20]

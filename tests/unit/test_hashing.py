@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from tagwright_training.refinement.corpus import TagMatrix, normalised
 from tagwright_training.search import code_evaluation, hashing, projections
@@ -18,7 +19,18 @@ from tagwright_training.search.words import tag_vectors
 WORDS = {"sea": np.eye(50, dtype=np.float32)[0], "dog": np.eye(50, dtype=np.float32)[1]}
 
 
-def made_up(photos: int = 600, size: int = 24, kinds: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # batches are tiny: threads would only wait for each other
+    yield
+    torch.set_num_threads(before)
+
+
+Array = NDArray[np.float32]
+
+
+def made_up(photos: int = 600, size: int = 24, kinds: int = 3) -> tuple[Array, Array, NDArray[np.int64]]:
     """Looks in which a kind is a weak direction among strong ones that mean nothing; tags that tell the kind."""
     rng = np.random.default_rng(1)
     kind = rng.integers(0, kinds, photos)
@@ -28,7 +40,7 @@ def made_up(photos: int = 600, size: int = 24, kinds: int = 3) -> tuple[np.ndarr
     return normalised(x.astype(np.float32)), w, kind
 
 
-def alike_among_the_nearest(encoder: hashing.Encoder, x: np.ndarray, kind: np.ndarray) -> float:
+def alike_among_the_nearest(encoder: hashing.Encoder, x: Array, kind: NDArray[np.int64]) -> float:
     codes = signs(encoder, x)
     order = np.argsort(hamming(codes, codes), axis=1, kind="stable")[:, 1:31]
     return float((kind[order] == kind[:, None]).mean())
@@ -127,7 +139,7 @@ def test_a_photos_tags_are_one_vector_around_the_mean_of_all() -> None:
 
 def test_rare_tags_weigh_more_by_itf_and_less_by_tf() -> None:
     tags = tagged(["sea", "dog"], ["sea"], ["sea"], ["xyz"])
-    by = {name: tag_vectors(tags, WORDS, name) for name in ("mean", "tf", "itf")}  # type: ignore[arg-type]
+    by = {name: tag_vectors(tags, WORDS, name) for name in ("mean", "tf", "itf")}
     share = {name: abs(rows[0, 1]) for name, rows in by.items()}
     assert by["itf"][0, 1] > 0
     assert share["tf"] < share["mean"]

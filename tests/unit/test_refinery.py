@@ -13,6 +13,7 @@ import pytest
 from refiners import STARTER, write_refiner
 
 from tagwright_server.domain import refinery
+from tagwright_server.domain.indexes import KeptIndex
 from tagwright_server.domain.refinery import Refinery
 from tagwright_server.refinement import artefact
 from tagwright_server.store.photo_index import Entries, PhotoIndex
@@ -55,7 +56,7 @@ def test_a_tag_that_gets_its_column_while_names_change_knows_of_all_its_photos(
         embedding_size=bundle.embedding_size,
     )
     rules, index = Rules(), cast(PhotoIndex, NoPhotos())
-    held = Refinery(made, lambda: index, rules)
+    held = Refinery(made, KeptIndex("photos", lambda: index), rules)
     rules.meant = {"beach": "seaside"}
     monkeypatch.setattr(refinery, "_AT_ONCE", 1)
     admitting = threading.Thread(target=held._admit, args=(index,))

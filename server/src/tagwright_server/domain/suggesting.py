@@ -14,6 +14,7 @@ from tagwright_server.domain.indexes import KeptIndex
 from tagwright_server.domain.keeping import visible_to
 from tagwright_server.domain.search_values import RelatedTag, RelatedTags, Suggestion
 from tagwright_server.domain.tag_names import tag_name
+from tagwright_server.domain.tagging import Timings
 from tagwright_server.errors import NotFound
 from tagwright_server.search.completion import Completions, Name
 from tagwright_server.search.matching import Meaning, Names, matches
@@ -26,8 +27,8 @@ from tagwright_server.store.tag_index import TagIndex
 from tagwright_server.store.tags import Tags
 
 _LOOKED_AT = 500  # photos of a tag that say what they look like, and photos that look like them
-_OLD_S = 5.0  # then names are read anew
-_REST = 20  # times as long as that took, until it is done again
+_LONG_S = 0.1  # that reading names takes; then the next time is after a while
+_REST = 20  # times as long
 
 
 class Suggesting:
@@ -40,22 +41,25 @@ class Suggesting:
         self._clock = clock
         self._names = _KnownNames(store.tags, clock)
 
-    def complete(self, prefix: str, *, count: int, deadline: Deadline, by: Caller) -> list[Suggestion]:
+    def complete(self, prefix: str, *, count: int, deadline: Deadline, by: Caller) -> tuple[list[Suggestion], Timings]:
         """Return the tags that complete what was typed; raises ArgumentInvalid."""
+        begun_s = self._clock.monotonic_s()
         begun = tag_name(prefix, field="prefix") if prefix.strip() else ""
         index = self._tags.current(deadline, self._clock)
         with index.reading() as photos:
             counts = photos.counts(visible_to(by))
         found = self._names.current().of(begun, counts, count=count)
         names = self._store.tags.names([each.name.tag for each in found])
-        return [
+        suggestions = [
             Suggestion(names[each.name.tag], int(counts[each.name.tag]), each.name.alias, each.errors)
             for each in found
             if each.name.tag in names
         ]
+        return suggestions, self._spent(begun_s)
 
-    def related(self, tag: str, *, count: int, deadline: Deadline, by: Caller) -> RelatedTags:
+    def related(self, tag: str, *, count: int, deadline: Deadline, by: Caller) -> tuple[RelatedTags, Timings]:
         """Return the tags that go with a tag; raises NotFound where no photo has it that the caller sees."""
+        begun_s = self._clock.monotonic_s()
         name = tag_name(tag, field="tag")
         viewer = visible_to(by)
         meaning = self._store.tags.meanings([name])[name]
@@ -75,7 +79,7 @@ class Suggesting:
         if entry is None:
             raise NotFound("no photo that you see has that tag")
         called = self._store.tags.names([each.tag for each in closest])
-        return RelatedTags(
+        found_tags = RelatedTags(
             entry,
             tuple(
                 RelatedTag(called[each.tag], each.score, each.cooccurrence, each.look, each.both)
@@ -83,32 +87,33 @@ class Suggesting:
                 if each.tag in called
             ),
         )
+        return found_tags, self._spent(begun_s)
+
+    def _spent(self, begun_s: float) -> Timings:
+        return Timings(search_s=self._clock.monotonic_s() - begun_s)
 
 
 class _KnownNames:
-    """All names of tags, read anew when there are new ones, and now and then as aliases may mean something else."""
+    """All names of tags, read anew when they have changed; not too often where that takes long."""
 
     def __init__(self, tags: Tags, clock: Clock) -> None:
         self._tags = tags
         self._clock = clock
         self._lock = threading.Lock()
-        self._last = -1
+        self._state: tuple[int, ...] = ()
         self._completions = Completions([])
-        self._good_until_s = 0.0
-        self._new_from_s = 0.0
+        self._from_s = 0.0
 
     def current(self) -> Completions:
         """Return what can be completed to."""
         with self._lock:
             begun_s = self._clock.monotonic_s()
-            last = self._tags.last_name()
-            if begun_s >= self._good_until_s or (last != self._last and begun_s >= self._new_from_s):
+            state = self._tags.names_state()
+            if state != self._state and begun_s >= self._from_s:
                 names = self._tags.all_names()
                 self._completions = Completions([Name(number, name, tag) for number, name, tag in names])
-                ended_s = self._clock.monotonic_s()
-                rest_s = _REST * (ended_s - begun_s)
-                self._last, self._new_from_s = last, ended_s + (rest_s if rest_s > 1.0 else 0.0)
-                self._good_until_s = ended_s + max(_OLD_S, rest_s)
+                self._state, took_s = state, self._clock.monotonic_s() - begun_s
+                self._from_s = begun_s + (_REST * took_s if took_s > _LONG_S else 0.0)
             return self._completions
 
 

@@ -30,7 +30,7 @@ Array = NDArray[np.float32]
 class Variety:
     """How much relevance counts against variety (w), and how much look counts against tags in what makes photos unlike.
 
-    Both 0 to 1, fitted on photos of the library (`make evaluate-search`).
+    Both 0 to 1, chosen on photos of the library; what they give is measured by `make evaluate-search`.
     """
 
     relevance: float = 0.98

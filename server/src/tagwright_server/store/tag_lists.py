@@ -31,6 +31,10 @@ SELECT tag.number, tag.name, tag.number IN (SELECT number FROM meant)
 FROM below JOIN tag ON tag.number = below.number ORDER BY tag.number
 """
 _NAMES = "SELECT number, name FROM tag"
+_ALIASES_STATE = """
+SELECT COUNT(*), COALESCE(SUM(number), 0), COALESCE(SUM(alias_of), 0), COALESCE(SUM(number * alias_of), 0)
+FROM tag WHERE alias_of IS NOT NULL
+"""
 _ALL_NAMES = "SELECT number, name, COALESCE(alias_of, number) FROM tag"
 
 
@@ -139,16 +143,17 @@ class TagLists:
                 found |= dict(self._database.select(f"{_NAMES} WHERE number IN ({', '.join('?' * len(some))})", some))
         return found
 
-    def all_names(self, *, after: int = 0) -> list[tuple[int, str, int]]:
-        """Return every name with a number behind `after`, and its tag's number: of an alias another one."""
+    def all_names(self) -> list[tuple[int, str, int]]:
+        """Return every name with its number, and its tag's number: of an alias another one."""
         with self._database.reading():
-            rows = self._database.select(f"{_ALL_NAMES} WHERE number > ? ORDER BY number", [after])
-        return [(number, name, meant) for number, name, meant in rows]
+            return [(number, name, meant) for number, name, meant in self._database.select(_ALL_NAMES)]
 
-    def last_name(self) -> int:
-        """Return the greatest number of a name, 0 where there is none."""
+    def names_state(self) -> tuple[int, ...]:
+        """Return what differs when names have come or mean something else; quick unless there are very many aliases."""
         with self._database.reading():
-            return int(self._database.select("SELECT COALESCE(MAX(number), 0) FROM tag")[0][0])
+            [newest] = self._database.select("SELECT COALESCE(MAX(number), 0) FROM tag")
+            [aliases] = self._database.select(_ALIASES_STATE)
+        return tuple(int(each) for each in (*newest, *aliases))
 
     def _entries(self, tags: dict[int, str], counts: _Counts) -> list[TagEntry]:
         aliases: dict[int, list[str]] = {number: [] for number in tags}

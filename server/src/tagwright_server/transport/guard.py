@@ -30,6 +30,8 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from tagwright.v1.search_service_pb2 import SearchImagesRequest
+from tagwright.v1.tagging_service_pb2 import RefineTagsRequest
 from tagwright_server.clock import Clock
 from tagwright_server.domain.capacity import Capacity, SharedCapacity
 from tagwright_server.domain.deadline import CallerGone, Deadline
@@ -54,6 +56,10 @@ _Answer = Callable[[Iterator[bytes], grpc.ServicerContext], Any]
 _CHECKS: Mapping[str, _Check] = {
     "/tagwright.v1.TaggingService/TagImage": wire.check_photo,
     "/tagwright.v1.TaggingService/TagImages": wire.check_photos,
+    "/tagwright.v1.TaggingService/RefineTags": partial(wire.check_photo, field=RefineTagsRequest.IMAGE_FIELD_NUMBER),
+    "/tagwright.v1.SearchService/SearchImages": partial(
+        wire.check_photo, field=SearchImagesRequest.EXAMPLE_IMAGE_FIELD_NUMBER
+    ),
     "/tagwright.v1.TaggingService/UploadImages": wire.check_upload,
 }
 

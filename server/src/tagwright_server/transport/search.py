@@ -68,7 +68,9 @@ class SearchService(SearchServiceServicer):
             most=convert.MOST_TAGS,
             field="max_suggestions",
         )
-        found = self._parts.suggesting.complete(request.prefix, count=count, deadline=now.deadline, by=now.caller)
+        found, now.timings = self._parts.suggesting.complete(
+            request.prefix, count=count, deadline=now.deadline, by=now.caller
+        )
         return pb.SuggestTagsResponse(suggestions=map(convert.suggestion, found))
 
     def RelatedTags(self, request: pb.RelatedTagsRequest, context: grpc.ServicerContext) -> pb.RelatedTagsResponse:
@@ -77,6 +79,7 @@ class SearchService(SearchServiceServicer):
         count = convert.to_count(
             request.max_tags, default=convert.DEFAULT_RELATED, most=convert.MOST_TAGS, field="max_tags"
         )
-        return convert.related_tags(
-            self._parts.suggesting.related(request.tag, count=count, deadline=now.deadline, by=now.caller)
+        found, now.timings = self._parts.suggesting.related(
+            request.tag, count=count, deadline=now.deadline, by=now.caller
         )
+        return convert.related_tags(found)

@@ -44,9 +44,12 @@ def check_upload(message: bytes, limits: SizeLimits) -> None:
         )
 
 
-def check_photo(message: bytes, limits: SizeLimits) -> None:
-    """Refuse a TagImageRequest by its sizes: an oversized photo is refused as a photo, not as a message."""
-    photo_bytes = _photo_bytes(message, 0, len(message))
+def check_photo(message: bytes, limits: SizeLimits, *, field: int = _IMAGE) -> None:
+    """Refuse a request with a photo, in a field of that number, by its sizes.
+
+    An oversized photo is refused as a photo, not as a message.
+    """
+    photo_bytes = _photo_bytes(message, 0, len(message), field)
     if photo_bytes > limits.photo_bytes:
         raise ImageRejected(
             f"The photo has {photo_bytes:,} bytes; at most {limits.photo_bytes:,} are accepted.",
@@ -65,7 +68,7 @@ def check_photos(message: bytes, limits: SizeLimits) -> None:
             requests += 1
             if requests > MOST_REQUESTS:
                 raise ArgumentInvalid(f"has more than {MOST_REQUESTS} photos", field="requests")
-            photo_bytes += _photo_bytes(message, start, end)
+            photo_bytes += _photo_bytes(message, start, end, _IMAGE)
     if not requests:
         raise ArgumentInvalid("has no photo", field="requests")
     _check_overhead(len(message) - photo_bytes, "requests", limits)
@@ -78,8 +81,8 @@ def _check_overhead(overhead_bytes: int, field: str, limits: SizeLimits) -> None
         )
 
 
-def _photo_bytes(message: bytes, start: int, end: int) -> int:
-    return sum(last - first for number, first, last in _fields(message, start, end) if number == _IMAGE)
+def _photo_bytes(message: bytes, start: int, end: int, field: int) -> int:
+    return sum(last - first for number, first, last in _fields(message, start, end) if number == field)
 
 
 def _fields(message: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:

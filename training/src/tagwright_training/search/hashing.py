@@ -112,7 +112,7 @@ def loss(network: Network, x: Tensor, w: Tensor, recipe: Recipe) -> Tensor:
     """Return the weighted sum of the losses of a batch: `x` [n, D], `w` [n, W]."""
     h1, h2 = network(x)
     tagged = w.abs().sum(dim=1) > 0
-    total = -recipe.edges * (h1 - 0.5).square().mean()
+    total: Tensor = -recipe.edges * (h1 - 0.5).square().mean()
     if recipe.tags:
         total = total + recipe.tags * pairwise(h1[tagged], w[tagged])
     if recipe.words:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from tagwright_training.plots import STYLE
 from tagwright_training.search.code_evaluation import BITS, EXACT, HYPERPLANES, SERVED, SHARES
-from tagwright_training.search.ranking_evaluation import LOSS, QueryFigures
+from tagwright_training.search.ranking_evaluation import LOSS, OrderFigures, QueryFigures, VarietyFigures
 from tagwright_training.search.search_metrics import COUNT
 from tagwright_training.search.search_report import (
     MORE_CLUSTERS,
@@ -65,7 +65,7 @@ def precision_dots(rankings: Rankings) -> Figure:
         for place, each in enumerate(rows):
             values = {source: ranked.precision for source, ranked in each.by.items()}
             axes.plot([values[USER], values[REFINED]], [place, place], color=COLOURS[REFINED], alpha=0.3, linewidth=2.5)
-            for source, size, layer in ((NETWORK, 26, 3), (USER, 44, 4), (REFINED, 44, 5)):
+            for source, size, layer in ((USER, 44, 3), (REFINED, 44, 4), (NETWORK, 16, 5)):
                 axes.scatter(values[source], place, s=size, color=COLOURS[source], zorder=layer, linewidth=0)
         axes.set_yticks(range(len(rows)), [each.tag for each in rows])
         axes.set(
@@ -88,7 +88,7 @@ def variety_points(rankings: Rankings) -> Figure:
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     for axes, (title, of) in zip(
         figure.subplots(1, 2, sharey=True),
-        (("14 tags, strict labels", lambda each: each.strict), ("24 tags, plain labels", lambda each: each.plain)),
+        (("14 tags, strict labels", _strict), ("24 tags, plain labels", _plain)),
         strict=True,
     ):
         start = of(before)
@@ -99,18 +99,22 @@ def variety_points(rankings: Rankings) -> Figure:
         right = max(0.05, *(loss for _, loss, _ in points)) * 1.5
         top = max(0.3, *(gain for _, _, gain in points)) * 1.2
         left = min(-0.005, *(loss for _, loss, _ in points)) * 1.3
-        axes.axhspan(MORE_CLUSTERS - 1, top, xmax=(LOSS - left) / (right - left), color="#1b6ca8", alpha=0.08)
+        axes.axhspan(MORE_CLUSTERS - 1, 9, xmax=(LOSS - left) / (right - left), color="#1b6ca8", alpha=0.08)
+        names: dict[tuple[float, float], list[str]] = {}
         for way, loss, gain in points:
-            served = way == "as served"
-            colour = "#1b6ca8" if served else _INK if way == "relevance" else "#e08214"
+            names.setdefault((round(loss, 4), round(gain, 4)), []).append(way)
+        for at, ((loss, gain), ways) in enumerate(sorted(names.items(), key=lambda each: each[0][1])):
+            served = "as served" in ways
+            colour = "#1b6ca8" if served else _INK if "relevance" in ways else "#e08214"
             axes.scatter(loss, gain, s=60 if served else 30, color=colour, zorder=3 + served)
-            axes.annotate(
-                way, (loss, gain), xytext=(6, -11 if served else 4), textcoords="offset points", fontsize=7.5,
+            text = axes.annotate(
+                ", ".join(ways), (loss, gain), xytext=(8, -9 if at % 2 else 3), textcoords="offset points", fontsize=7,
                 color=colour, fontweight="bold" if served else "normal",
             )  # fmt: skip
+            text.set_in_layout(False)
         axes.set(xlim=(left, right), ylim=(min(-0.05, *(g for *_, g in points)) * 1.2, top), xlabel=f"P@{COUNT} lost")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
+            axis.set_major_formatter("{x:.0%}")
         axes.grid(True, color="#f0f0f0")
         axes.set_axisbelow(True)
         axes.set_title(title, loc="left", fontweight="bold")
@@ -135,7 +139,7 @@ def first_stage_curves(outcome: Outcome) -> Figure:
                     axes.plot(SHARES, shares, color=colour, marker="o", markersize=3.5, linewidth=1.8, label=way)
         axes.set(xscale="log", xlim=(SHARES[0] * 0.9, SHARES[-1] * 1.1), ylim=(0, 1.01), xlabel="share looked at")
         axes.set_xticks(SHARES, [f"{share:.1%}".replace(".0%", "%") for share in SHARES])
-        axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+        axes.minorticks_off()
         axes.grid(True, color="#f0f0f0")
         axes.set_axisbelow(True)
         axes.set_title(f"{bits} bits", loc="left", fontweight="bold")
@@ -147,3 +151,11 @@ def first_stage_curves(outcome: Outcome) -> Figure:
 
 def _gain(each: QueryFigures) -> float:
     return each.by[REFINED].precision - each.by[USER].precision
+
+
+def _strict(each: VarietyFigures) -> OrderFigures:
+    return each.strict
+
+
+def _plain(each: VarietyFigures) -> OrderFigures:
+    return each.plain

@@ -59,6 +59,7 @@ class TagBits:
         if not self.tags:
             return np.zeros(0, np.int64)
         packed = np.zeros(self._bits.shape[1], np.uint8)
+        has = has[: 8 * len(packed)]  # the slots behind have none of these tags
         some = np.packbits(has, bitorder="little")
         packed[: len(some)] = some
         apart = np.empty(len(self.tags), np.int32)
