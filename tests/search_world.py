@@ -33,6 +33,7 @@ from tagwright_server.domain.search_values import SearchPage, SearchRequest
 from tagwright_server.domain.searching import Searching
 from tagwright_server.domain.suggesting import Suggesting
 from tagwright_server.domain.tagging import Timings
+from tagwright_server.domain.turns import Turns
 from tagwright_server.store.image_records import Image, ImageTag, TagSource, TagState
 from tagwright_server.store.photo_index import PhotoIndex
 from tagwright_server.store.records import Account, Role
@@ -233,11 +234,12 @@ def world(store: Store, folder: Path) -> Iterator[World]:
         accounts=Accounts(store, clock=clock),
         library=Library(store, stand_in, keeper=stand_in, decoder=stand_in, sweep=stand_in, clock=clock),
         clock=clock,
+        turns=Turns(4),
     )
     for index in (tags, looks):
         index.start()
     try:
-        yield World(store, accounts, searching, Suggesting(store, tags, looks, clock=clock), tags)
+        yield World(store, accounts, searching, Suggesting(store, tags, looks, turns=Turns(4), clock=clock), tags)
     finally:
         for index in (tags, looks):
             index.stop()

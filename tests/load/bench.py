@@ -27,7 +27,7 @@ from .machine import describe
 from .report import Results, show, write_json
 from .scenario import Scenario, discover
 from .serving import ENGINES
-from .setup import Setup
+from .setup import DATABASES, Setup
 
 ROOT = Path(__file__).resolve().parents[2]
 console = Console()  # the report
@@ -49,6 +49,7 @@ def bench(
     library_photos: Annotated[int, typer.Option(min=100, help="photos of it, at most")] = 20_000,
     refine_photos: Annotated[str, typer.Option(help="sizes of the libraries that are made up for refine")] = "20000",
     search_photos: Annotated[str, typer.Option(help="the same for search")] = "20000",
+    search_databases: Annotated[str, typer.Option(help="databases for search, separated by commas")] = "",
     list_them: Annotated[bool, typer.Option("--list", help="list the scenarios and end")] = False,
 ) -> None:
     """Measure how fast photos become tags, beside the fastest loop without a server on the same cores.
@@ -94,6 +95,7 @@ def bench(
             library_photos=library_photos,
             refine_photos=_sizes(refine_photos),
             search_photos=_sizes(search_photos),
+            search_databases=tuple(_chosen(search_databases, {name: name for name in DATABASES}, "database")),
             step=stack.enter_context(_progress()),
             stack=stack,
         )

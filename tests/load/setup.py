@@ -15,6 +15,8 @@ from .raw_loop import RawLoop
 from .serving import ENGINES, Engine, Serving, serve
 from .traffic import warm_up
 
+DATABASES = ("sqlite", "postgresql")
+
 
 @dataclass
 class Setup:
@@ -33,6 +35,7 @@ class Setup:
     library_photos: int = 20_000  # of it, at most
     refine_photos: tuple[int, ...] = (20_000,)  # sizes of made-up libraries
     search_photos: tuple[int, ...] = (20_000,)
+    search_databases: tuple[str, ...] = DATABASES
     cores: int = field(default_factory=cores)
 
     @cached_property

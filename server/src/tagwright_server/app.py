@@ -15,7 +15,6 @@ import queue
 import resource
 import signal
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
@@ -25,6 +24,7 @@ from types import FrameType
 from tagwright_server.address import Address
 from tagwright_server.clock import Clock, SystemClock
 from tagwright_server.data import Data, index_folder, open_data
+from tagwright_server.decoding import BundleDecoder, decode_pool
 from tagwright_server.domain.accounts import Accounts
 from tagwright_server.domain.api_keys import ApiKeys
 from tagwright_server.domain.capacity import Capacity
@@ -43,18 +43,16 @@ from tagwright_server.domain.retagging import Retagging, Runner
 from tagwright_server.domain.searching import Searching
 from tagwright_server.domain.sign_in import Lifetime, SignIn
 from tagwright_server.domain.suggesting import Suggesting
-from tagwright_server.domain.tagging import Decoder, Tagger, Thumbnail
+from tagwright_server.domain.tagging import Decoder, Tagger
 from tagwright_server.domain.throttle import Pace, Throttle
+from tagwright_server.domain.turns import Turns
 from tagwright_server.domain.upload_values import Limits
 from tagwright_server.domain.upload_values import Pace as UploadPace
 from tagwright_server.domain.uploading import Uploads
 from tagwright_server.domain.vocabulary import Vocabulary
 from tagwright_server.errors import StartupError
-from tagwright_server.images.decode import DecodeLimits
-from tagwright_server.images.preprocess import Preprocessing
-from tagwright_server.images.worker import DecodePool, Pending
 from tagwright_server.inference.backend import Backend
-from tagwright_server.inference.bundle import Bundle, load_bundles
+from tagwright_server.inference.bundle import load_bundles
 from tagwright_server.inference.engines import open_backend
 from tagwright_server.options import own_version
 from tagwright_server.settings import Settings
@@ -106,9 +104,9 @@ class App:
             models = Models(bundles, default=settings.default_model)
             _log_models(models)
             if decoder is None:
-                pool = _decode_pool(settings)
+                pool = decode_pool(settings)
                 stack.callback(pool.close)
-                decoder = _BundleDecoder(pool, bundles)
+                decoder = BundleDecoder(pool, bundles)
             if backend is None:
                 backend = open_backend(settings.inference, bundles)
                 stack.callback(backend.close)
@@ -137,7 +135,7 @@ class App:
             library = Library(
                 data.store, data.blobs, keeper=keeper, decoder=decoder, sweep=housekeeping.wake, clock=clock
             )
-            looks = photo_indexes[full_name(models.default)]
+            looks, turns = photo_indexes[full_name(models.default)], Turns(os.cpu_count() or 1)
             search = SearchParts(
                 Searching(
                     data.store,
@@ -146,9 +144,10 @@ class App:
                     examples=Examples(data.store, data.blobs, tagger=tagger, models=models),
                     accounts=auth.accounts,
                     library=library,
+                    turns=turns,
                     clock=clock,
                 ),
-                Suggesting(data.store, tag_index, looks, clock=clock),
+                Suggesting(data.store, tag_index, looks, turns=turns, clock=clock),
             )
             credentials = Credentials(data.store, lifetime=lifetime, clock=clock)
             engine_ready, store_ready = backend.ready, data.store.ready
@@ -285,20 +284,6 @@ class _Signals:
         self._came.put(signal.Signals(number).name)
 
 
-class _BundleDecoder:
-    """The decode pool as the domain wants it: it knows what each model looks at."""
-
-    def __init__(self, pool: DecodePool, bundles: Sequence[Bundle]) -> None:
-        self._pool = pool
-        self._preprocessing = {(bundle.name, bundle.version): _preprocessing(bundle) for bundle in bundles}
-
-    def submit(self, data: bytes, model: Bundle, *, keep: bool = False, ours: bool = False) -> Pending:
-        return self._pool.submit(data, self._preprocessing[model.name, model.version], keep=keep, ours=ours)
-
-    def thumbnail(self, data: bytes, *, timeout_s: float) -> Thumbnail:
-        return self._pool.submit_thumbnail(data).result(timeout_s=timeout_s)
-
-
 def _auth(settings: Settings, data: Data, lifetime: Lifetime, clock: Clock) -> AuthParts:
     store = data.store
     passwords = Passwords(data.pepper, cost=settings.bcrypt_cost)
@@ -331,31 +316,6 @@ def _upload_limits(settings: Settings) -> Limits:
         photo_bytes=settings.photo_bytes_max,
         idle_s=settings.upload_idle_s,
         age_s=settings.stream_age_max_s,
-    )
-
-
-def _preprocessing(bundle: Bundle) -> Preprocessing:
-    try:
-        preprocessing = Preprocessing.from_manifest(bundle.preprocessing)
-    except ValueError as err:
-        raise StartupError(f"{bundle.path}: {err}") from err
-    if preprocessing.size != bundle.size:
-        raise StartupError(
-            f"{bundle.path}: preprocessing makes {preprocessing.size} pixels, the network takes {bundle.size}"
-        )
-    return preprocessing
-
-
-def _decode_pool(settings: Settings) -> DecodePool:
-    return DecodePool(
-        settings.decode_workers or None,
-        DecodeLimits(
-            size_bytes=settings.photo_bytes_max, pixels=settings.photo_pixels_max, side=settings.photo_side_max_px
-        ),
-        timeout_s=settings.decode_timeout_s,
-        address_space_bytes=settings.decode_memory_bytes_max,
-        recycle_after=settings.decode_recycle_after_photos,
-        max_waiting=settings.photos_max,  # so that it is the capacity that refuses
     )
 
 

@@ -54,6 +54,7 @@ _READY_S = 3600.0
 _LOOK_S = 0.5
 _MIB = 2**20
 _SERVICE = "tagwright.v1.SearchService"
+_NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _SPEED, _SIZE = "SearchImages, ms", "The indexes"
 
 
@@ -70,10 +71,10 @@ def run(setup: Setup) -> Iterator[Yielded]:
     labels = [label.name for label in bundle.labels]
     for photos in setup.search_photos:
         make = partial(_fill, setup, seed=seed, photos=photos, labels=labels, model=name)
-        for kind, database in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
-            what = f"{photos:,} photos, {kind}"
+        for database in setup.search_databases:
+            what = f"{photos:,} photos, {_NAMES[database]}"
             try:
-                with database(setup.scratch) as url:
+                with (_sqlite if database == "sqlite" else _postgres)(setup.scratch) as url:
                     yield from _measure(setup, what, url, photos, make)
             except NotServed as err:
                 yield Row(_SPEED, what, not_measured=str(err))

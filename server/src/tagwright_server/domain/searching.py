@@ -25,6 +25,7 @@ from tagwright_server.domain.result_pages import Cursor, Ranked, Row, in_order, 
 from tagwright_server.domain.search_values import Ranking, SearchPage, SearchRequest, SearchResult, Similar, SimilarPage
 from tagwright_server.domain.tag_names import tag_name
 from tagwright_server.domain.tagging import Timings
+from tagwright_server.domain.turns import Turns
 from tagwright_server.errors import ArgumentInvalid
 from tagwright_server.search.facets import facets
 from tagwright_server.search.matching import Meaning, Names, Some, matches
@@ -53,6 +54,7 @@ class Searching:
         examples: Examples,
         accounts: Accounts,
         library: Library,
+        turns: Turns,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -61,6 +63,7 @@ class Searching:
         self._examples = examples
         self._accounts = accounts
         self._library = library
+        self._turns = turns
         self._clock = clock
 
     def search(
@@ -71,9 +74,24 @@ class Searching:
         if wanted.has_example and wanted.ranking is Ranking.NEWEST:
             raise ArgumentInvalid("cannot be RANKING_NEWEST with an example", field="ranking")
         cursor = Cursor.of(after)
-        meanings, names = self._names(query)
         example, looks = self._example(wanted, deadline, by)
+        with self._turns.take(deadline, "its turn came"):
+            return self._search(wanted, query, cursor, example, looks, limit=limit, deadline=deadline, by=by)
+
+    def _search(
+        self,
+        wanted: SearchRequest,
+        query: Node,
+        cursor: Cursor,
+        example: Example | None,
+        looks: PhotoIndex | None,
+        *,
+        limit: int,
+        deadline: Deadline,
+        by: Caller,
+    ) -> tuple[SearchPage, Timings]:
         begun_s = self._clock.monotonic_s()
+        meanings, names = self._names(query)
         viewer = visible_to(by)
         index = self._tags.current(deadline, self._clock)
         with index.reading() as photos:
@@ -113,6 +131,20 @@ class Searching:
         cursor = Cursor.of(after)
         looks = self._looks.current(deadline, self._clock)
         example = self._examples.kept(image_id, looks, deadline, by=by)
+        with self._turns.take(deadline, "its turn came"):
+            return self._similar(example, looks, cursor, limit=limit, tags=include_tags, deadline=deadline, by=by)
+
+    def _similar(
+        self,
+        example: Example,
+        looks: PhotoIndex,
+        cursor: Cursor,
+        *,
+        limit: int,
+        tags: bool,
+        deadline: Deadline,
+        by: Caller,
+    ) -> tuple[SimilarPage, Timings]:
         assert example.image is not None
         begun_s = self._clock.monotonic_s()
         index = self._tags.current(deadline, self._clock)
@@ -124,7 +156,7 @@ class Searching:
         same = self._store.images.near(
             example.image.content.perceptual_hash, visible_to=visible_to(by), limit=_SAME_MAX
         )
-        images = self._images([row.number for row in rows[:limit]], by, tags=include_tags)
+        images = self._images([row.number for row in rows[:limit]], by, tags=tags)
         page = SimilarPage(
             tuple(
                 Similar(images[row.number], row.score, images[row.number].image.id in same)

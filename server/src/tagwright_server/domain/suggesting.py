@@ -15,6 +15,7 @@ from tagwright_server.domain.keeping import visible_to
 from tagwright_server.domain.search_values import RelatedTag, RelatedTags, Suggestion
 from tagwright_server.domain.tag_names import tag_name
 from tagwright_server.domain.tagging import Timings
+from tagwright_server.domain.turns import Turns
 from tagwright_server.errors import NotFound
 from tagwright_server.search.completion import Completions, Name
 from tagwright_server.search.matching import Meaning, Names, matches
@@ -34,10 +35,19 @@ _REST = 20  # times as long
 class Suggesting:
     """Suggests tags."""
 
-    def __init__(self, store: Store, tags: KeptIndex[TagIndex], looks: KeptIndex[PhotoIndex], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tags: KeptIndex[TagIndex],
+        looks: KeptIndex[PhotoIndex],
+        *,
+        turns: Turns,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._tags = tags
         self._looks = looks
+        self._turns = turns
         self._clock = clock
         self._names = _KnownNames(store.tags, clock)
 
@@ -45,22 +55,29 @@ class Suggesting:
         """Return the tags that complete what was typed; raises ArgumentInvalid."""
         begun_s = self._clock.monotonic_s()
         begun = tag_name(prefix, field="prefix") if prefix.strip() else ""
+        with self._turns.take(deadline, "its turn came"):
+            return self._complete(begun, count, deadline, by), self._spent(begun_s)
+
+    def _complete(self, begun: str, count: int, deadline: Deadline, by: Caller) -> list[Suggestion]:
         index = self._tags.current(deadline, self._clock)
         with index.reading() as photos:
             counts = photos.counts(visible_to(by))
         found = self._names.current().of(begun, counts, count=count)
         names = self._store.tags.names([each.name.tag for each in found])
-        suggestions = [
+        return [
             Suggestion(names[each.name.tag], int(counts[each.name.tag]), each.name.alias, each.errors)
             for each in found
             if each.name.tag in names
         ]
-        return suggestions, self._spent(begun_s)
 
     def related(self, tag: str, *, count: int, deadline: Deadline, by: Caller) -> tuple[RelatedTags, Timings]:
         """Return the tags that go with a tag; raises NotFound where no photo has it that the caller sees."""
         begun_s = self._clock.monotonic_s()
         name = tag_name(tag, field="tag")
+        with self._turns.take(deadline, "its turn came"):
+            return self._related(name, count, deadline, by), self._spent(begun_s)
+
+    def _related(self, name: str, count: int, deadline: Deadline, by: Caller) -> RelatedTags:
         viewer = visible_to(by)
         meaning = self._store.tags.meanings([name])[name]
         index = self._tags.current(deadline, self._clock)
@@ -79,7 +96,7 @@ class Suggesting:
         if entry is None:
             raise NotFound("no photo that you see has that tag")
         called = self._store.tags.names([each.tag for each in closest])
-        found_tags = RelatedTags(
+        return RelatedTags(
             entry,
             tuple(
                 RelatedTag(called[each.tag], each.score, each.cooccurrence, each.look, each.both)
@@ -87,7 +104,6 @@ class Suggesting:
                 if each.tag in called
             ),
         )
-        return found_tags, self._spent(begun_s)
 
     def _spent(self, begun_s: float) -> Timings:
         return Timings(search_s=self._clock.monotonic_s() - begun_s)
