@@ -177,7 +177,7 @@ class App:
                 ready={
                     AUTH: store_ready,
                     TAGGING: lambda: engine_ready() and store_ready(),
-                    SEARCH: lambda: tag_index.index is not None and store_ready(),
+                    SEARCH: lambda: None not in (tag_index.index, looks.index) and store_ready(),
                 },
                 on_change=self._log_readiness,
                 on_stop=uploads.stop,

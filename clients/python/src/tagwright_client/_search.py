@@ -37,10 +37,8 @@ class SearchResults(Iterator[SearchResult]):
 
     def __next__(self) -> SearchResult:
         """Return the next photo."""
-        while not self._ready:
-            if self._following is None:
-                raise StopIteration
-            self._ask()
+        if not self._fill():
+            raise StopIteration
         return self._ready.popleft()
 
     @property
@@ -67,6 +65,14 @@ class SearchResults(Iterator[SearchResult]):
     def timings(self) -> Timings:
         """Where the time of the first page's call went."""
         return self._about()[1]
+
+    def _fill(self) -> bool:
+        """Have the next photo ready; False where there is none."""
+        while not self._ready:
+            if self._following is None:
+                return False
+            self._ask()
+        return True
 
     def _about(self) -> _Page:
         return self._first or self._ask()

@@ -124,10 +124,10 @@ class AsyncSearchResults(AsyncIterator[SearchResult]):
 
     async def __anext__(self) -> SearchResult:
         """Return the next photo."""
-        found = await self._ask(_next)
-        if not found:
-            raise StopAsyncIteration
-        return found[0]
+        while await self._ask(SearchResults._fill):
+            if self._results is not None and self._results._ready:  # taken here, so that no cancelled step loses it
+                return self._results._ready.popleft()
+        raise StopAsyncIteration
 
     async def total_count(self) -> int:
         """How many photos the whole result has; those that a diverse ranking put together count each."""

@@ -75,8 +75,9 @@ class Searching:
             raise ArgumentInvalid("cannot be RANKING_NEWEST with an example", field="ranking")
         cursor = Cursor.of(after)
         example, looks = self._example(wanted, deadline, by)
+        index = self._tags.current(deadline, self._clock)
         with self._turns.take(deadline, "its turn came"):
-            return self._search(wanted, query, cursor, example, looks, limit=limit, deadline=deadline, by=by)
+            return self._search(wanted, query, cursor, example, index, looks, limit=limit, deadline=deadline, by=by)
 
     def _search(
         self,
@@ -84,6 +85,7 @@ class Searching:
         query: Node,
         cursor: Cursor,
         example: Example | None,
+        index: TagIndex,
         looks: PhotoIndex | None,
         *,
         limit: int,
@@ -93,16 +95,18 @@ class Searching:
         begun_s = self._clock.monotonic_s()
         meanings, names = self._names(query)
         viewer = visible_to(by)
-        index = self._tags.current(deadline, self._clock)
         with index.reading() as photos:
-            up_to = cursor.up_to  # None on the first page, and then all there is
-            cursor = Cursor(photos.last_number) if up_to is None else cursor
-            found = matches(query, photos, names, viewer=viewer, up_to=up_to)
+            found = matches(query, photos, names, viewer=viewer, up_to=cursor.up_to)
             if example is not None and looks is not None:
                 among = None if isinstance(query, Everything) else photos.numbers[found.slots]
-                ranked = _by_look(photos, looks, example, Wanted(viewer, among, up_to))
+                who = Wanted(viewer, among, cursor.up_to)
+                whole = wanted.facets or wanted.ranking is Ranking.DIVERSE or cursor.behind is not None
+                ranked, total = _by_look(photos, looks, example, who, most=NEAREST if whole else limit + 1)
             else:
                 ranked = _by_tags(photos, found, newest=wanted.ranking is Ranking.NEWEST)
+                total = len(ranked.numbers)
+            if cursor.up_to is None:
+                cursor = Cursor(photos.last_seen(viewer))
             of_query = frozenset(tag for meaning in names.tags.values() for tag in meaning.tags)
             if looks is not None and wanted.ranking is Ranking.DIVERSE:
                 rows = varied(photos, looks, ranked, cursor, limit=limit + 1, but=of_query)
@@ -110,14 +114,21 @@ class Searching:
                 rows = in_order(ranked, cursor, limit=limit + 1)
             counted = []
             if wanted.facets:
-                counted = facets(photos, ranked.slots, photos.counts(viewer), count=wanted.facets, but=of_query)
+                counted = facets(
+                    photos,
+                    ranked.slots,
+                    photos.counts(viewer),
+                    count=wanted.facets,
+                    but=of_query,
+                    go_on=lambda: deadline.check("facets were counted"),
+                )
         found_s = self._clock.monotonic_s()
         results = self._results(rows[:limit], wanted, query, meanings, by)
         facet_names = self._store.tags.names([tag for tag, _ in counted])
         page = SearchPage(
             results,
             next_place=str(rows[limit - 1].place) if len(rows) > limit else "",
-            total=len(ranked.numbers),
+            total=total,
             facets=tuple((facet_names[tag], count) for tag, count in counted if tag in facet_names),
             understood=str(renamed(query, {name: meaning.name for name, meaning in meanings.items()})),
             model_version=self._examples.model_version if example is not None else "",
@@ -131,26 +142,29 @@ class Searching:
         cursor = Cursor.of(after)
         looks = self._looks.current(deadline, self._clock)
         example = self._examples.kept(image_id, looks, deadline, by=by)
+        index = self._tags.current(deadline, self._clock)
         with self._turns.take(deadline, "its turn came"):
-            return self._similar(example, looks, cursor, limit=limit, tags=include_tags, deadline=deadline, by=by)
+            return self._similar(example, index, looks, cursor, limit=limit, tags=include_tags, by=by)
 
     def _similar(
         self,
         example: Example,
+        index: TagIndex,
         looks: PhotoIndex,
         cursor: Cursor,
         *,
         limit: int,
         tags: bool,
-        deadline: Deadline,
         by: Caller,
     ) -> tuple[SimilarPage, Timings]:
         assert example.image is not None
         begun_s = self._clock.monotonic_s()
-        index = self._tags.current(deadline, self._clock)
         with index.reading() as photos:
-            ranked = _by_look(photos, looks, example, Wanted(visible_to(by), up_to=cursor.up_to))
-            cursor = Cursor(photos.last_number) if cursor.up_to is None else cursor
+            who = Wanted(visible_to(by), up_to=cursor.up_to)
+            most = limit + 1 if cursor.behind is None else NEAREST
+            ranked, _ = _by_look(photos, looks, example, who, most=most)
+            if cursor.up_to is None:
+                cursor = Cursor(photos.last_seen(visible_to(by)))
         rows = in_order(ranked, cursor, limit=limit + 1)
         found_s = self._clock.monotonic_s()
         same = self._store.images.near(
@@ -199,13 +213,13 @@ class Searching:
         numbers = [row.number for row in rows]
         images = self._images(numbers, by, tags=wanted.include_tags)
         together = self._numbered([number for row in rows for number in row.collapsed], by)
-        terms = asked_for(query)
-        tags = self._tags_of_query(numbers, [meanings[term.name] for term in terms])
+        asked = asked_for(query, meanings)
+        tags = self._tags_of_query(numbers, [meanings[each.term.name] for each in asked])
         return tuple(
             SearchResult(
                 images[row.number],
                 row.score,
-                matched(terms, meanings, tags.get(row.number, ()), evidence=wanted.include_evidence),
+                matched(asked, tags.get(row.number, ()), evidence=wanted.include_evidence),
                 tuple(together[number].id for number in row.collapsed if number in together),
             )
             for row in rows
@@ -237,10 +251,18 @@ def _by_tags(photos: TaggedPhotos, found: Some, *, newest: bool) -> Ranked:
     return Ranked(photos.numbers[found.slots], keys(found, newest=newest), scores, found.slots)
 
 
-def _by_look(photos: TaggedPhotos, looks: PhotoIndex, example: Example, who: Wanted) -> Ranked:
-    numbers, similarities = looks.nearest(example.embedding, limit=NEAREST + 1, wanted=who)
+def _by_look(
+    photos: TaggedPhotos, looks: PhotoIndex, example: Example, who: Wanted, *, most: int
+) -> tuple[Ranked, int]:
+    """Return the `most` nearest photos at most, and how many there are in the whole result."""
+    most = min(most, NEAREST)
+    numbers, similarities = looks.nearest(example.embedding, limit=most + 1, wanted=who)
     its_own = -1 if example.image is None else example.image.number
     slots = photos.slots_in_order(numbers)
-    here = np.flatnonzero((slots >= 0) & (numbers != its_own))[:NEAREST]  # some may have changed between the indexes
+    here = np.flatnonzero((slots >= 0) & (numbers != its_own))[:most]  # some may have changed between the indexes
     near = similarities[here]
-    return Ranked(numbers[here], nearness(near), np.clip(near, 0.0, 1.0), slots[here])
+    found = Ranked(numbers[here], nearness(near), np.clip(near, 0.0, 1.0), slots[here])
+    if len(here) < most or most == NEAREST:
+        return found, len(here)
+    itself = int(np.count_nonzero(numbers == its_own))  # the nearest there is, if it may be found at all
+    return found, min(NEAREST, looks.how_many(who) - itself)

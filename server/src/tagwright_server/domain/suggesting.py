@@ -55,11 +55,11 @@ class Suggesting:
         """Return the tags that complete what was typed; raises ArgumentInvalid."""
         begun_s = self._clock.monotonic_s()
         begun = tag_name(prefix, field="prefix") if prefix.strip() else ""
-        with self._turns.take(deadline, "its turn came"):
-            return self._complete(begun, count, deadline, by), self._spent(begun_s)
-
-    def _complete(self, begun: str, count: int, deadline: Deadline, by: Caller) -> list[Suggestion]:
         index = self._tags.current(deadline, self._clock)
+        with self._turns.take(deadline, "its turn came"):
+            return self._complete(begun, index, count, by), self._spent(begun_s)
+
+    def _complete(self, begun: str, index: TagIndex, count: int, by: Caller) -> list[Suggestion]:
         with index.reading() as photos:
             counts = photos.counts(visible_to(by))
         found = self._names.current().of(begun, counts, count=count)
@@ -74,14 +74,14 @@ class Suggesting:
         """Return the tags that go with a tag; raises NotFound where no photo has it that the caller sees."""
         begun_s = self._clock.monotonic_s()
         name = tag_name(tag, field="tag")
-        with self._turns.take(deadline, "its turn came"):
-            return self._related(name, count, deadline, by), self._spent(begun_s)
-
-    def _related(self, name: str, count: int, deadline: Deadline, by: Caller) -> RelatedTags:
-        viewer = visible_to(by)
-        meaning = self._store.tags.meanings([name])[name]
         index = self._tags.current(deadline, self._clock)
         looks = self._looks.current(deadline, self._clock)
+        with self._turns.take(deadline, "its turn came"):
+            return self._related(name, index, looks, count, by), self._spent(begun_s)
+
+    def _related(self, name: str, index: TagIndex, looks: PhotoIndex, count: int, by: Caller) -> RelatedTags:
+        viewer = visible_to(by)
+        meaning = self._store.tags.meanings([name])[name]
         names = Names({meaning.name: Meaning(meaning.number)}, {})
         with index.reading() as photos:
             found = matches(TagTerm(meaning.name), photos, names, viewer=viewer)
@@ -116,7 +116,7 @@ class _KnownNames:
         self._tags = tags
         self._clock = clock
         self._lock = threading.Lock()
-        self._state: tuple[int, ...] = ()
+        self._state: int | None = None
         self._completions = Completions([])
         self._from_s = 0.0
 

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 
 from tagwright_server.domain.deadline import Deadline
 
+_LOOK_S = 0.25
+
 
 class Turns:
-    """Turns for `at_once` at a time, in the order in which they were asked for."""
+    """Turns for `at_once` at a time."""
 
     def __init__(self, at_once: int) -> None:
         self._free = threading.Semaphore(at_once)
@@ -25,8 +27,8 @@ class Turns:
 
         `what` completes "the time ran out before ...".
         """
-        while not self._free.acquire(timeout=deadline.remaining_s()):
-            deadline.check(what)
+        while not self._free.acquire(timeout=min(_LOOK_S, deadline.remaining_s())):
+            deadline.check(what)  # also whether anybody still waits
         try:
             deadline.check(what)
             yield

@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import heapq
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagwright_server.store.tag_index import TaggedPhotos
 
+_AT_A_TIME = 1_000  # tags between two looks at the time
 _FEW = 20_000  # photos whose tags are counted one by one, in a few milliseconds
 
 Slots = NDArray[np.int32]
 
 
 def facets(
-    photos: TaggedPhotos, slots: Slots, totals: NDArray[np.int64], *, count: int, but: Collection[int] = ()
+    photos: TaggedPhotos,
+    slots: Slots,
+    totals: NDArray[np.int64],
+    *,
+    count: int,
+    but: Collection[int] = (),
+    go_on: Callable[[], object] = lambda: None,
 ) -> list[tuple[int, int]]:
     """Return the `count` commonest tags of photos, by number, with how many have each; of equals the older tag first.
 
-    `totals` by tag are of photos of which these are some; tags in `but` are left out.
+    `totals` by tag are of photos of which these are some; tags in `but` are left out. `go_on` is called now and then,
+    and raises where nobody waits any more.
     """
     if len(slots) <= _FEW:
         return _commonest(tag_counts(photos, slots), count, but)
     has = np.zeros(photos.end, np.bool_)
     has[slots] = True
     common = photos.bits.together(has)
-    found = {tag: both for tag, both in zip(photos.bits.tags, common.tolist(), strict=True) if both and tag not in but}
+    found = [
+        (both, -tag) for tag, both in zip(photos.bits.tags, common.tolist(), strict=True) if both and tag not in but
+    ]
+    best = heapq.nlargest(count, found)[::-1]  # the least first, as a heap has it
     left_out = frozenset(but).union(photos.bits.tags)
-    enough = sorted(found.values())[-count] if len(found) >= count else 0
-    for tag in np.argsort(-totals, kind="stable").tolist():
-        if totals[tag] < max(1, enough):  # nor is any of the rest commoner here than it is in all
-            break
+    for done, tag in enumerate(np.argsort(-totals, kind="stable").tolist()):
+        if totals[tag] < max(1, best[0][0] if len(best) == count else 1):
+            break  # nor is any of the rest commoner here than it is in all
+        if done % _AT_A_TIME == 0:
+            go_on()
         if tag not in left_out and (both := together(photos, has, tag)):
-            found[tag] = both
-            if len(found) >= count:
-                enough = sorted(found.values())[-count]
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count]
+            (heapq.heappushpop if len(best) == count else heapq.heappush)(best, (both, -tag))
+    return [(-tag, both) for both, tag in sorted(best, reverse=True)]
 
 
 def tag_counts(photos: TaggedPhotos, slots: Slots) -> NDArray[np.int64]:

@@ -114,7 +114,7 @@ class _Matcher:
             case And(parts):
                 return self._and([self.of(part) for part in parts])
             case Or(parts):
-                return self._union([self._listed(self.of(part)) for part in parts])
+                return self._or([self.of(part) for part in parts])
             case Not(part):
                 return self._not(self.of(part))
             case Untagged():
@@ -146,7 +146,7 @@ class _Matcher:
         lists = [part for part in parts if isinstance(part, Some)]
         tests = [part.passes for part in parts if isinstance(part, Where)]
         if not lists:
-            return Where(lambda slots: reduce(np.logical_and, [test(slots) for test in tests]))
+            return Where(lambda slots: reduce(np.logical_and, (test(slots) for test in tests)))
         if len(lists) == 1:
             found = lists[0]
             for test in tests:
@@ -160,16 +160,25 @@ class _Matcher:
         positions = reduce(np.minimum, [part.positions for part in aligned])
         return Some(common, scores, positions)
 
+    def _or(self, parts: Sequence[Some | Where]) -> Some | Where:
+        lists = [part for part in parts if isinstance(part, Some)]
+        tests = [part.passes for part in parts if isinstance(part, Where)]
+        if not tests:
+            return self._union(lists)
+
+        def passes(slots: Which) -> NDArray[np.bool_]:
+            return reduce(np.logical_or, (test(slots) for test in tests))
+
+        if not lists:
+            return Where(passes)
+        there = np.flatnonzero(passes(slice(0, self._photos.end))).astype(np.int32)
+        return self._union([*lists, _all(there)])
+
     def _not(self, part: Some | Where) -> Where:
         if isinstance(part, Where):
             return Where(lambda slots: ~part.passes(slots))
         has = self._mask(part.slots)
         return Where(lambda slots: ~has[slots])
-
-    def _listed(self, part: Some | Where) -> Some:
-        if isinstance(part, Some):
-            return part
-        return _all(np.flatnonzero(part.passes(slice(0, self._photos.end))).astype(np.int32))
 
     def _union(self, parts: Sequence[Some]) -> Some:
         """Return the photos of any part, with the greatest score and the least place that they have in one."""

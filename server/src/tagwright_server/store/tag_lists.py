@@ -31,10 +31,7 @@ SELECT tag.number, tag.name, tag.number IN (SELECT number FROM meant)
 FROM below JOIN tag ON tag.number = below.number ORDER BY tag.number
 """
 _NAMES = "SELECT number, name FROM tag"
-_ALIASES_STATE = """
-SELECT COUNT(*), COALESCE(SUM(number), 0), COALESCE(SUM(alias_of), 0), COALESCE(SUM(number * alias_of), 0)
-FROM tag WHERE alias_of IS NOT NULL
-"""
+_ALIASES = "SELECT number, name, alias_of FROM tag WHERE alias_of IS NOT NULL ORDER BY number"
 _ALL_NAMES = "SELECT number, name, COALESCE(alias_of, number) FROM tag"
 
 
@@ -148,12 +145,11 @@ class TagLists:
         with self._database.reading():
             return [(number, name, meant) for number, name, meant in self._database.select(_ALL_NAMES)]
 
-    def names_state(self) -> tuple[int, ...]:
+    def names_state(self) -> int:
         """Return what differs when names have come or mean something else; quick unless there are very many aliases."""
         with self._database.reading():
-            [newest] = self._database.select("SELECT COALESCE(MAX(number), 0) FROM tag")
-            [aliases] = self._database.select(_ALIASES_STATE)
-        return tuple(int(each) for each in (*newest, *aliases))
+            [[newest]] = self._database.select("SELECT COALESCE(MAX(number), 0) FROM tag")
+            return hash((newest, *self._database.select(_ALIASES)))
 
     def _entries(self, tags: dict[int, str], counts: _Counts) -> list[TagEntry]:
         aliases: dict[int, list[str]] = {number: [] for number in tags}

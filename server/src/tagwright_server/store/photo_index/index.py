@@ -62,7 +62,8 @@ class PhotoIndex(Follower):
         """Return up to `limit` photos that are nearest to a vector float32 [D] of any length, the nearest first.
 
         Of those that the account `visible_to` sees (its own and the shared ones; None: all), and, where `among` is
-        given, of the photos with those numbers. Up to 32,768 such photos it is exact, of more it finds nearly all.
+        given, of the photos with those numbers. Up to 32,768 such photos it is exact, of more it finds nearly all, and
+        so of a few of them in a larger library, where a coder chooses whom to compare.
         It knows what `catch_up` has seen.
         """
         with self._lock.reading():

@@ -17,6 +17,7 @@ from tagwright_server.store.photo_index.vectors import EXACT, Vectors
 
 ALL = 1_024  # photos that are all compared, wherever they lie: it takes some milliseconds
 BY_CODE = 65_536  # and as many are chosen from by their codes; of more, whole lists are quicker
+_LEAST_LOOKED_AT = 8  # for each one that is asked for
 BY_CODE_SHARE = 0.05  # of them that is compared: .99 of the nearest twenty are in it (docs/search.md)
 
 Vector = NDArray[np.float32]
@@ -109,13 +110,16 @@ class Library:
         self, query: NDArray[np.float32], limit: int, wanted: Wanted
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         by_slot = self._wanted(wanted)
-        if self._coder is None or by_slot is None or wanted.among is None or len(self.vectors) <= EXACT:
+        few = (
+            limit * _LEAST_LOOKED_AT <= ALL
+        )  # of what is compared; codes find the nearest twenty, not the next thousand
+        if self._coder is None or by_slot is None or wanted.among is None or len(self.vectors) <= EXACT or not few:
             return self.vectors.nearest(query, limit=limit, wanted=by_slot)
         slots = np.flatnonzero(by_slot).astype(np.int32)
         if len(slots) > BY_CODE:
             return self.vectors.nearest(query, limit=limit, wanted=by_slot)
         if len(slots) > ALL:
-            count = max(ALL, limit, math.ceil(BY_CODE_SHARE * len(slots)))
+            count = max(ALL, math.ceil(BY_CODE_SHARE * len(slots)))
             slots = slots[self._coder.closest(self._coder.codes(query[None])[0], self._codes[slots], count)]
         similarities = self.vectors.of(slots).astype(np.float32) @ query if len(slots) else np.zeros(0, np.float32)
         best = np.argsort(-similarities, kind="stable")[:limit]

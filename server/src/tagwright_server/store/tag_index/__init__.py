@@ -1,7 +1,7 @@
 """The tag index: all stored photos by their tags and by what else searches ask for, in memory.
 
-`TagIndex` follows the database through its feed of changes (changes.py), and never writes to it. Each process has its
-own, made from the database when it starts. Nothing here decides who may ask.
+`TagIndex` follows the database through its feed of changes (changes.py), and never writes to it but for that feed's
+first row. Each process has its own, made from the database when it starts. Nothing here decides who may ask.
 """
 
 from tagwright_server.store.tag_index.index import TagIndex

@@ -38,7 +38,7 @@ class TaggedPhotos:
     def __init__(self) -> None:
         self.size = 0
         self.end = 0  # of the slots that were ever used
-        self.last_number = 0  # of a photo, the greatest ever
+        self.last_number = 0  # of a photo, the greatest ever; not for callers
         self.postings = Postings()  # of tags that count as the photos'
         self.rejected = Postings()
         self.bits = TagBits()
@@ -86,6 +86,11 @@ class TaggedPhotos:
         found: NDArray[np.bool_] = self._sight.of(number, lambda: self._all_seen(number))[slots]
         return found
 
+    def last_seen(self, viewer: str | None) -> int:
+        """Return the greatest number of a photo that an account sees, 0 where there is none."""
+        seen = self.seen(slice(0, self.end), viewer)
+        return int(np.max(self.numbers[: self.end], where=seen, initial=0))
+
     def untagged(self, slots: Slots32 | slice) -> NDArray[np.bool_]:
         """Return for each slot whether its photo has no tag but rejected ones."""
         begins, ends = self._starts[: self.end][slots], self._starts[1 : self.end + 1][slots]
@@ -103,10 +108,10 @@ class TaggedPhotos:
     def counts(self, viewer: str | None) -> NDArray[np.int64]:
         """Return by tag how many photos have it, of those that an account sees, None: an administrator."""
         if viewer is None:
-            return self._counts
+            return self._counts.copy()  # it goes on changing
         owner = self.owner(viewer)
         if owner == NOBODY:
-            return self._shared_counts
+            return self._shared_counts.copy()
         own = self._own(owner)
         total = self._shared_counts.copy()
         total[: len(own)] += own
