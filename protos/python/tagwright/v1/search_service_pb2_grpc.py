@@ -118,7 +118,8 @@ class SearchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SuggestTags(self, request, context):
-        """SuggestTags completes what somebody is typing: the tags of most photos first, those with a typing error last.
+        """SuggestTags completes what somebody is typing: the tags of most photos first, those with a typing error last. Where
+        there are tens of thousands of tags, a new one may take some seconds to be known.
 
         Idempotent. Errors: ARGUMENT_INVALID, BUSY.
         """

@@ -164,7 +164,8 @@ class SearchServiceStub(typing.Generic[_SearchServiceSearchImagesType, _SearchSe
     """
 
     SuggestTags: _SearchServiceSuggestTagsType
-    """SuggestTags completes what somebody is typing: the tags of most photos first, those with a typing error last.
+    """SuggestTags completes what somebody is typing: the tags of most photos first, those with a typing error last. Where
+    there are tens of thousands of tags, a new one may take some seconds to be known.
 
     Idempotent. Errors: ARGUMENT_INVALID, BUSY.
     """
@@ -245,7 +246,8 @@ class SearchServiceServicer(metaclass=abc.ABCMeta):
         request: tagwright.v1.search_service_pb2.SuggestTagsRequest,
         context: _ServicerContext,
     ) -> typing.Union[tagwright.v1.search_service_pb2.SuggestTagsResponse, collections.abc.Awaitable[tagwright.v1.search_service_pb2.SuggestTagsResponse]]:
-        """SuggestTags completes what somebody is typing: the tags of most photos first, those with a typing error last.
+        """SuggestTags completes what somebody is typing: the tags of most photos first, those with a typing error last. Where
+        there are tens of thousands of tags, a new one may take some seconds to be known.
 
         Idempotent. Errors: ARGUMENT_INVALID, BUSY.
         """
