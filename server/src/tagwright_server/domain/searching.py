@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tagwright_server.clock import Clock
 from tagwright_server.domain.access import Caller
@@ -96,17 +97,18 @@ class Searching:
         meanings, names = self._names(query)
         viewer = visible_to(by)
         with index.reading() as photos:
-            found = matches(query, photos, names, viewer=viewer, up_to=cursor.up_to)
+            up_to = cursor.up_to  # None on the first page, and then all there is
             if example is not None and looks is not None:
-                among = None if isinstance(query, Everything) else photos.numbers[found.slots]
-                who = Wanted(viewer, among, cursor.up_to)
+                among = _among(query, photos, names, viewer, up_to)
                 whole = wanted.facets or wanted.ranking is Ranking.DIVERSE or cursor.behind is not None
-                ranked, total = _by_look(photos, looks, example, who, most=NEAREST if whole else limit + 1)
+                most = NEAREST if whole else limit + 1
+                ranked, total = _by_look(photos, looks, example, Wanted(viewer, among, up_to), most=most)
             else:
+                found = matches(query, photos, names, viewer=viewer, up_to=up_to)
                 ranked = _by_tags(photos, found, newest=wanted.ranking is Ranking.NEWEST)
-                total = len(ranked.numbers)
-            if cursor.up_to is None:
-                cursor = Cursor(photos.last_seen(viewer))
+                among, total = ranked.numbers, len(ranked.numbers)
+            if up_to is None:
+                cursor = Cursor(photos.last_seen(viewer) if among is None else int(among.max(initial=0)))
             of_query = frozenset(tag for meaning in names.tags.values() for tag in meaning.tags)
             if looks is not None and wanted.ranking is Ranking.DIVERSE:
                 rows = varied(photos, looks, ranked, cursor, limit=limit + 1, but=of_query)
@@ -244,6 +246,15 @@ class Searching:
     def _timings(self, example: Example | None, begun_s: float, found_s: float) -> Timings:
         spent = example.timings if example is not None else Timings()
         return replace(spent, search_s=found_s - begun_s, store_s=self._clock.monotonic_s() - found_s)
+
+
+def _among(
+    query: Node, photos: TaggedPhotos, names: Names, viewer: str | None, up_to: int | None
+) -> NDArray[np.int64] | None:
+    """Return the photos that a query holds for, by number; None: it says nothing."""
+    if isinstance(query, Everything):
+        return None
+    return photos.numbers[matches(query, photos, names, viewer=viewer, up_to=up_to).slots]
 
 
 def _by_tags(photos: TaggedPhotos, found: Some, *, newest: bool) -> Ranked:

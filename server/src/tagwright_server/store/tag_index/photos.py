@@ -89,7 +89,7 @@ class TaggedPhotos:
     def last_seen(self, viewer: str | None) -> int:
         """Return the greatest number of a photo that an account sees, 0 where there is none."""
         seen = self.seen(slice(0, self.end), viewer)
-        return int(np.max(self.numbers[: self.end], where=seen, initial=0))
+        return int(np.where(seen, self.numbers[: self.end], 0).max(initial=0))
 
     def untagged(self, slots: Slots32 | slice) -> NDArray[np.bool_]:
         """Return for each slot whether its photo has no tag but rejected ones."""
