@@ -70,7 +70,7 @@ def names(found: list[dict[str, Any]]) -> list[str]:
 def test_photos_are_found_by_a_tag_above_theirs_and_it_is_said_why(served: dict[str, str]) -> None:
     shown = told(served, "search", "dog & !sea", "--why", "--facets")
     assert shown.startswith("2 photos  dog & !sea  ")
-    assert "poodle, which is a kind of dog: its owner's first tag" in shown
+    assert "poodle, which is a kind of dog; its owner's tag number 1" in shown
     assert re.search(r"^park +█+ +1$", shown, re.MULTILINE)
     assert "spaniel" not in shown
     about, *found = lines(served, "search", '"water dog" | beach', "--facets", "--why")
