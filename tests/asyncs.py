@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
 WAIT_S = 10
+_CLIENTS = ("tagwright-async", "tagwright-upload", "tagwright-tag-many")
 
 _Fixtures = ParamSpec("_Fixtures")
 
@@ -39,4 +40,5 @@ class Signal:
 
 
 def client_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("tagwright")]
+    """Return the names of those that the client has started and that still run; the server's have other names."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(_CLIENTS)]

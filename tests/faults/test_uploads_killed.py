@@ -38,7 +38,7 @@ POINTS = ("blob-synced", "before-commit", "after-commit")
 PHOTOS_A_ROUND = 60
 UPLOADERS = ("admin", "second")
 TAG = "kept"
-START_S = 3.0
+SLOWER_MOST = 2.0  # a start after a kill, beside the first one, which had nothing to set right
 
 
 @dataclass
@@ -181,4 +181,4 @@ def test_what_was_acknowledged_is_there_after_every_kill_and_nothing_is_there_tw
     assert killed.total() >= ROUNDS * 3 // 4, f"too few kills came in the middle of an upload: {killed}"
     print(f"{ROUNDS} kills, in the middle of an upload: {dict(killed)}")
     print(f"serving again after {median(starts_s):.2f} s, {max(starts_s):.2f} s at most")
-    assert median(starts_s) < START_S
+    assert median(starts_s[1:]) < SLOWER_MOST * starts_s[0]

@@ -97,7 +97,7 @@ def test_the_trailing_metadata_says_where_the_time_went(server: Running, method:
     request = photo(PHOTO) if method == "TagImage" else photos(photo(PHOTO), photo(b"bad"))
     _, call = getattr(server.tagging, method).with_call(request)
     spent = {key: float(value) for key, value in call.trailing_metadata() if key.startswith("tagwright-")}
-    stages = ("decode", "queue", "inference", "refinement", "store")
+    stages = ("decode", "queue", "inference", "refinement", "search", "store")
     assert set(spent) == {f"tagwright-{stage}-ms" for stage in stages}
     assert spent["tagwright-decode-ms"] > 0
     assert spent["tagwright-inference-ms"] > 0

@@ -69,6 +69,7 @@ from tagwright_server.transport.tagging import TaggingService
 
 log = logging.getLogger(__name__)
 
+_INDEXES_OPEN_S = 1.0  # those of a small library are open when calls are taken; larger ones are not waited for
 _FEW_FILES = 4096  # every connection is one: reliability.md, fact 12
 
 
@@ -186,6 +187,7 @@ class App:
             )
             self.address = self._server.address
             self._was_ready = False
+            self._clock = clock
             self._engine = backend
             self.housekeeping = housekeeping
             self._runner = runner
@@ -202,6 +204,9 @@ class App:
         self.housekeeping.start()
         for index in self._indexes:
             index.start()
+        opened_by_s = self._clock.monotonic_s() + _INDEXES_OPEN_S
+        for index in self._indexes:
+            index.opened.wait(max(0.0, opened_by_s - self._clock.monotonic_s()))
         self._runner.start()
         self._server.start()
 

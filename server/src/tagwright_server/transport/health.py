@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 TAGGING = tagging_service_pb2.DESCRIPTOR.services_by_name["TaggingService"].full_name
 AUTH = auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name
 SEARCH = search_service_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
-_SOON_S = 0.1  # between looks at a server that starts: its indexes open a moment later than it listens
 _SERVER = ""  # the protocol's name for the server as a whole
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -49,7 +48,6 @@ class Health:
         self._on_change = on_change
         self._servicer = HealthServicer()
         self._said: dict[str, bool] = {}
-        self._started = False  # whether all was ready once; until then somebody waits for just that
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="health", daemon=True)
         for service in (*ready, _SERVER):
@@ -75,7 +73,7 @@ class Health:
             self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(self._interval_s if self._started else min(self._interval_s, _SOON_S)):
+        while not self._stop.wait(self._interval_s):
             self._look()
 
     def _look(self) -> None:
@@ -88,7 +86,6 @@ class Health:
             if ready != self._said[service]:
                 self._say(service, ready)
                 self._on_change(service, ready)
-        self._started = self._started or self._said[_SERVER]
 
     def _answers(self, ready: Callable[[], bool]) -> bool:
         try:
