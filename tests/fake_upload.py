@@ -21,6 +21,8 @@ from google.rpc.status_pb2 import Status
 from tagwright.v1 import tag_pb2, upload_pb2
 from tagwright.v1 import tagging_service_pb2 as pb
 
+_A_MOMENT_S = 0.02
+
 
 @dataclass
 class Stream:
@@ -110,7 +112,8 @@ class FakeUpload(FakeTagging):
         except Exception:
             stream.answers.put(status(13, "the stream broke") if not stream.context.is_active() else None)
             return
-        stream.half_closed = True
+        # grpc may tell of a cancelled call as of one that was half closed, and of its end a moment later.
+        stream.half_closed = not stream.ended.wait(_A_MOMENT_S)
         stream.answers.put(None if not coming else status(3, "bytes are missing", reason="ARGUMENT_INVALID"))
 
     def _offered(self, stream: Stream, offer: upload_pb2.UploadOffer, coming: dict[int, bytearray]) -> None:
