@@ -1,0 +1,3 @@
+class Archives:
+    def __init__(self, connect): pass
+    def close(self): pass

@@ -1,0 +1,98 @@
+"""Searching: one box, facets, an order, what looks like a photo; the address says it all and can be shared."""
+
+from __future__ import annotations
+
+from starlette.responses import JSONResponse, Response
+
+from tagwright_client import SearchResults
+from tagwright_web.failures import Failure
+from tagwright_web.grids import Grid, grid_of
+from tagwright_web.pages import here
+from tagwright_web.queries import narrowed, word
+from tagwright_web.visits import Visit
+
+ORDERS = {"relevance": "Relevant", "diverse": "Varied", "newest": "Newest"}
+_PAGE = 48
+_FACETS = 16
+_BY_PHOTO = 200  # one cannot go on with a photo that nobody keeps, so they come at once
+_SUGGESTIONS = 8
+
+
+def show(visit: Visit) -> Response:
+    """Show what a query finds, or what looks like a photo, or both."""
+    query, order, like = visit.asked("q").strip(), _order(visit.asked("order")), visit.asked("like")
+    token = visit.asked("page")
+    results = visit.client.search(
+        query,
+        example_image_id=like or None,
+        ranking="relevance" if like and order == "newest" else order,
+        include_facets=not token,
+        max_facets=_FACETS,
+        include_tags=True,
+        page_size=_PAGE,
+        page_token=token,
+    )
+    grid = grid_of(results, lambda page: here("/search", q=query, order=_said(order), like=like, page=page))
+    if token and visit.part_wanted:
+        return visit.show("parts/cells.html", grid=grid)
+    return _found(visit, results, grid, query=query, order=order, like=like)
+
+
+def by_photo(visit: Visit) -> Response:
+    """Show what looks like a photo that is sent, and is not kept."""
+    query, files = visit.given("q"), visit.files("example")
+    if not files:
+        raise Failure(400, "No photo", "Choose a photo first.")
+    results = visit.client.search(
+        query,
+        example=files[0].file.read(),
+        include_facets=True,
+        max_facets=_FACETS,
+        include_tags=True,
+        page_size=_BY_PHOTO,
+    )
+    grid = grid_of(results, lambda page: "")
+    return _found(visit, results, grid, query=query, order="relevance", by_photo=True)
+
+
+def suggest(visit: Visit) -> Response:
+    """Complete a tag that somebody is typing: name, how a query names it, count, and which alias was meant."""
+    found = visit.client.suggest_tags(visit.asked("prefix")[:256], max_suggestions=_SUGGESTIONS)
+    return JSONResponse(
+        [{"name": each.name, "word": word(each.name), "count": each.image_count, "alias": each.alias} for each in found]
+    )
+
+
+def _found(
+    visit: Visit, results: SearchResults, grid: Grid, *, query: str, order: str, like: str = "", by_photo: bool = False
+) -> Response:
+    facets = [
+        {
+            "tag": facet.tag,
+            "count": facet.count,
+            "with": here("/search", q=narrowed(query, facet.tag), order=_said(order), like=like),
+            "without": here("/search", q=narrowed(query, facet.tag, without=True), order=_said(order), like=like),
+        }
+        for facet in results.facets
+        if facet.count < results.total_count  # whatever all have narrows nothing down
+    ]
+    return visit.show(
+        "parts/results.html" if visit.part_wanted == "results" else "search.html",
+        grid=grid,
+        facets=facets,
+        query=query,
+        order=order,
+        orders=ORDERS,
+        like=like,
+        by_photo=by_photo,
+        understood=results.understood_query,
+        took_ms=results.timings.total_ms,
+    )
+
+
+def _order(text: str) -> str:
+    return text if text in ORDERS else "relevance"
+
+
+def _said(order: str) -> str | None:
+    return None if order == "relevance" else order

@@ -1,0 +1,179 @@
+"""One request of one visitor: who asks, with which client, and what was filled in. What cannot be let through is refused.
+
+A view is a plain function of a `Visit` and runs in a thread, as the SDK's calls wait. Before it is called a form has
+been read and is known to come from a page of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from tagwright_client import Client, TokenInvalid, User
+from tagwright_web import sessions
+from tagwright_web.clients import Clients
+from tagwright_web.failures import Failure
+from tagwright_web.pages import Pages, here
+
+FILES_MAX, FIELDS_MAX = 500, 200
+_FIELD_BYTES_MAX = 64 * 1024
+
+View = Callable[["Visit"], Response]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Visit:
+    """A request, the client that acts for whoever made it, and what was filled in."""
+
+    def __init__(self, request: Request, client: Client, form: FormData, secret: str) -> None:
+        self.request = request
+        self.client = client
+        self._form = form
+        self._secret = secret
+
+    @cached_property
+    def user(self) -> User:
+        """Who it is. Raises TokenInvalid where the session has ended."""
+        return self.client.who_am_i().user
+
+    @cached_property
+    def form_token(self) -> str:
+        """What a form of ours carries."""
+        return sessions.form_token(self._secret)
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the visitor may administer the server."""
+        return self.user.role == "ADMIN"
+
+    @property
+    def part_wanted(self) -> str:
+        """Which part of the page is asked for by a page of ours that is there already; empty: the whole page."""
+        headers = self.request.headers
+        if headers.get("hx-history-restore-request") == "true":
+            return ""
+        return headers.get("hx-target", "part") if wants_part(self.request) else ""
+
+    def path(self, name: str) -> str:
+        """Return a part of the address."""
+        return str(self.request.path_params[name])
+
+    def asked(self, name: str, default: str = "") -> str:
+        """Return a word of the address's query."""
+        return self.request.query_params.get(name, default)
+
+    def given(self, name: str) -> str:
+        """Return what was filled in, without blanks around it; empty where nothing was."""
+        value = self._form.get(name, "")
+        return value.strip() if isinstance(value, str) else ""
+
+    def secret_given(self, name: str) -> str:
+        """Return a password as it was typed."""
+        value = self._form.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def all_given(self, name: str) -> list[str]:
+        """Return all that was chosen under one name."""
+        return [value for value in self._form.getlist(name) if isinstance(value, str)]
+
+    def files(self, name: str) -> list[UploadFile]:
+        """Return the files that were chosen; a field that was left empty has none."""
+        return [each for each in self._form.getlist(name) if isinstance(each, UploadFile) and each.filename]
+
+    def show(self, template: str, **values: Any) -> Response:
+        """Return a page, or the part of one that is wanted."""
+        around = {"visit": self, "user": None if values.pop("guest", False) else self.user}
+        return _pages(self.request).show(
+            template,
+            {**around, **values},
+            form_token=self.form_token,
+            if_none_match=self.request.headers.get("if-none-match", ""),
+        )
+
+    def go(self, path: str, **query: object) -> Response:
+        """Send the browser to another page of ours: after a form, so that loading it anew does nothing twice."""
+        target = here(path, **query)
+        if self.part_wanted:
+            return Response(status_code=204, headers={"hx-redirect": target})
+        return RedirectResponse(target, status_code=303)
+
+
+def signed_in(view: View, *, admin: bool = False) -> Endpoint:
+    """Return an endpoint for those who have signed in; others are asked to, and come back."""
+
+    async def endpoint(request: Request) -> Response:
+        token = sessions.token_of(request)
+        if token is None:
+            raise TokenInvalid("Sign in first.")
+        return await _visit(request, view, token=token, secret=token, admin=admin)
+
+    return endpoint
+
+
+def anyone(view: View) -> Endpoint:
+    """Return an endpoint for whoever comes: calls are made without a token."""
+
+    async def endpoint(request: Request) -> Response:
+        guest = sessions.guest_of(request) or sessions.new_guest()
+        response = await _visit(request, view, token=None, secret=guest)
+        if request.method == "GET" and guest != sessions.guest_of(request):
+            sessions.make_guest(request, response, guest)
+        return response
+
+    return endpoint
+
+
+async def _visit(request: Request, view: View, *, token: str | None, secret: str, admin: bool = False) -> Response:
+    clients: Clients = request.app.state.clients
+    form = FormData()
+    if request.method == "POST":
+        _check_origin(request)
+        sent = request.headers.get("x-form-token")
+        if sent is not None:
+            _check_form(secret, sent)  # before the files that come with it are read
+        form = await request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX, max_part_size=_FIELD_BYTES_MAX)
+        if sent is None:
+            filled_in = form.get("form_token")
+            _check_form(secret, filled_in if isinstance(filled_in, str) else "")
+
+    def answer() -> Response:
+        with clients.lend(token, request.client.host if request.client else None) as client:
+            visit = Visit(request, client, form, secret)
+            if admin and not visit.is_admin:
+                raise Failure(403, "Not allowed", "This page is for administrators.")
+            return view(visit)
+
+    try:
+        return await run_in_threadpool(answer)
+    finally:
+        await form.close()
+
+
+def wants_part(request: Request) -> bool:
+    """Whether a page of ours asks, for a part of itself."""
+    return request.headers.get("hx-request") == "true"
+
+
+def _check_origin(request: Request) -> None:
+    if sessions.comes_from_elsewhere(request):
+        raise Failure(403, "Refused", "This form was sent by a page of another site. Nothing was done.")
+
+
+def _check_form(secret: str, token: str) -> None:
+    if not sessions.is_form_token(secret, token):
+        raise Failure(
+            403,
+            "This form is out of date",
+            "It was made before you signed in, or by a page that is not ours. Nothing was done. Load the page again.",
+        )
+
+
+def _pages(request: Request) -> Pages:
+    pages: Pages = request.app.state.pages
+    return pages
