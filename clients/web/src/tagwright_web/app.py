@@ -17,14 +17,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from tagwright_client import Client, TagwrightError, TokenInvalid
+from tagwright_client import ArgumentInvalid, Client, TagwrightError, TokenInvalid
 from tagwright_web import sessions
 from tagwright_web.archives import Archives
 from tagwright_web.clients import Clients
+from tagwright_web.durations import Durations, Timed
 from tagwright_web.failures import Failure, failure_of
 from tagwright_web.headers import BodyLimit, SecurityHeaders
 from tagwright_web.pages import Pages, Static, here
-from tagwright_web.settings import Settings
+from tagwright_web.settings import Settings, SettingsError
 from tagwright_web.views import account, admin, home, photos, search, sign_in, tags, uploads
 from tagwright_web.visits import View, anyone, signed_in, wants_part
 
@@ -36,7 +37,10 @@ _PHOTOS_A_FORM = 20  # without JavaScript all photos of an upload come in one
 
 
 def create_app(settings: Settings, *, address: str = "") -> Starlette:
-    """Return the application; `address` is where it is said to be when it starts."""
+    """Return the application; `address` is where it is said to be when it starts.
+
+    Raises SettingsError where the server's address or its authority makes no sense.
+    """
 
     os.environ.pop("TAGWRIGHT_TOKEN", None)  # the SDK would take it where a visitor has none
 
@@ -49,14 +53,19 @@ def create_app(settings: Settings, *, address: str = "") -> Starlette:
             forwarded_for=forwarded_for,
         )
 
+    try:
+        with connect(None, None) as client:  # reaches for nobody yet
+            url = client.url
+    except ArgumentInvalid as err:
+        raise SettingsError(str(err)) from err
     clients = Clients(connect)
     archives = Archives(connect)
+    durations = Durations()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
-        with connect(None, None) as client:
-            log.info("pages on %s, of the server at %s", address, client.url)
+        log.info("pages on %s, of the server at %s", address, url)
         yield
         archives.close()
         clients.close()
@@ -65,6 +74,7 @@ def create_app(settings: Settings, *, address: str = "") -> Starlette:
     app = Starlette(
         routes=_routes(static),
         middleware=[
+            Middleware(Timed, durations=durations),
             Middleware(SecurityHeaders),
             Middleware(
                 BodyLimit,
@@ -80,12 +90,12 @@ def create_app(settings: Settings, *, address: str = "") -> Starlette:
             TagwrightError: _sdk_error,
             Failure: _failure,
             HTTPException: _http_error,
-            Exception: _unforeseen,
         },
         lifespan=lifespan,
     )
     app.state.clients = clients
     app.state.archives = archives
+    app.state.durations = durations
     app.state.pages = Pages(static)
     return app
 
@@ -165,8 +175,3 @@ def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         return _failure(request, Failure(405, "Not here", "This address takes no such request."))
     return _failure(request, Failure(error.status_code, "That cannot be done", error.detail))
-
-
-def _unforeseen(request: Request, error: Exception) -> Response:
-    log.error("answering %s %s failed", request.method, request.url.path, exc_info=error)
-    return _failure(request, Failure(500, "Something went wrong", "The pages' own log says what. Nothing is lost."))

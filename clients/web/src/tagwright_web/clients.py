@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tagwright_client import Client
+from tagwright_client import ArgumentInvalid, Client, TokenInvalid
 
 _MOST = 512  # kept open; grpc gives those to one server one connection
 
@@ -33,7 +33,7 @@ class Clients:
 
     @contextmanager
     def lend(self, token: str | None, address: str | None) -> Iterator[Client]:
-        """Lend the client with this token; raises ArgumentInvalid where it cannot be any.
+        """Lend the client with this token; raises TokenInvalid where it cannot be any.
 
         One without a token is for this visitor alone: when it signs in, it is somebody.
         """
@@ -45,7 +45,11 @@ class Clients:
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:
-                kept = self._kept[key] = _Kept(self._connect(token, address))  # connects with its first call only
+                try:
+                    client = self._connect(token, address)  # reaches for the server with its first call only
+                except ArgumentInvalid as err:  # somebody wrote the cookie themselves
+                    raise TokenInvalid("The session is none of this server's.") from err
+                kept = self._kept[key] = _Kept(client)
             kept.users += 1
             self._kept.move_to_end(key)
         try:

@@ -58,6 +58,8 @@ class Pages:
         self._templates.filters |= {
             "bytes": bytes_in_words,
             "moment": moment,
+            "second": second,
+            "span": span,
             "iso": iso,
             "percent": percent,
             "segment": segment,
@@ -110,6 +112,22 @@ def percent(score: float | None) -> str:
 def moment(time: datetime | None) -> str:
     """Return a time in UTC, to the minute."""
     return "" if time is None else f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def second(time: datetime | None) -> str:
+    """Return a time in UTC, to the second, where it is clear that it is in UTC."""
+    return "" if time is None else f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}"
+
+
+def span(seconds: float) -> str:
+    """Return how long something takes, roughly: its two largest units."""
+    left = max(round(seconds), 0)
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if left >= size or parts:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2]) or "0 s"
 
 
 def iso(time: datetime | None) -> str:

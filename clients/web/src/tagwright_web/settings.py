@@ -23,7 +23,8 @@ class Settings:
     """What `tagwright-web` is told.
 
     `server` is what `Client.connect` takes; the files are PEM. `host` without TLS is this machine's own, unless
-    `insecure`. `trusted_proxies` are addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    `insecure`. With `with_server` a server is run beside the pages, with `server_arguments`, in place of the one at
+    `server`. `trusted_proxies` are addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
 
     host: str
@@ -37,6 +38,8 @@ class Settings:
     trusted_proxies: str = ""
     photo_bytes_max: int = PHOTO_BYTES_MAX
     archive_bytes_max: int = _ARCHIVE_GIB_MAX * 1024**3
+    with_server: bool = False
+    server_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.tls_certificate is None) != (self.tls_key is None):
@@ -54,7 +57,9 @@ class Settings:
 def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings; --help and what cannot be read end the program, as argparse does."""
     env = os.environ if environment is None else environment
-    parser = argparse.ArgumentParser(prog="tagwright-web", description="Serve the web pages of a Tagwright server.")
+    parser = argparse.ArgumentParser(
+        prog="tagwright-web", description="Serve the web pages of a Tagwright server.", allow_abbrev=False
+    )
     option = parser.add_argument
     option(
         "--listen",
@@ -93,7 +98,15 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
         default=_ARCHIVE_GIB_MAX,
         help=f"largest zip file of photos that is taken, in GiB ({_ARCHIVE_GIB_MAX})",
     )
-    told = parser.parse_args(arguments)
+    option(
+        "--with-server",
+        action="store_true",
+        help="run a tagwright-server beside the pages; its flags come behind a -- at the end",
+    )
+    own, separator, others = _split(arguments)
+    told = parser.parse_args(own)
+    if separator and not told.with_server:
+        parser.error("only with --with-server do flags for a server come behind a --")
     try:
         host, port = _address(told.listen)
         return Settings(
@@ -107,9 +120,16 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
             insecure=told.insecure,
             trusted_proxies=told.trusted_proxies,
             archive_bytes_max=int(told.archive_gib_max * 1024**3),
+            with_server=told.with_server,
+            server_arguments=tuple(others),
         )
     except SettingsError as err:
         parser.error(str(err))
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
+    at = list(arguments).index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:at]), at < len(arguments), list(arguments[at + 1 :])
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""One request of one visitor: who asks, with which client, and what was filled in. What cannot be let through is refused.
+"""One request of one visitor: who asks, with which client, and what was filled in.
 
 A view is a plain function of a `Visit` and runs in a thread, as the SDK's calls wait. Before it is called a form has
 been read and is known to come from a page of ours.
@@ -6,6 +6,7 @@ been read and is known to come from a page of ours.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from tagwright_client import Client, TokenInvalid, User
+from tagwright_client import Client, TagwrightError, TokenInvalid, User
 from tagwright_web import sessions
 from tagwright_web.clients import Clients
 from tagwright_web.failures import Failure
@@ -23,6 +24,9 @@ from tagwright_web.pages import Pages, here
 
 FILES_MAX, FIELDS_MAX = 500, 200
 _FIELD_BYTES_MAX = 64 * 1024
+_READ_AWAY_MAX = 32 * 1024 * 1024  # a photo and what is filled in; whoever sends more sees the connection end
+
+log = logging.getLogger(__name__)
 
 View = Callable[["Visit"], Response]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -131,28 +135,57 @@ def anyone(view: View) -> Endpoint:
 
 async def _visit(request: Request, view: View, *, token: str | None, secret: str, admin: bool = False) -> Response:
     clients: Clients = request.app.state.clients
-    form = FormData()
+    form, user = FormData(), None
+    address = request.client.host if request.client else None
+
+    def who() -> User:
+        with clients.lend(token, address) as client:
+            return client.who_am_i().user
+
     if request.method == "POST":
-        _check_origin(request)
         sent = request.headers.get("x-form-token")
-        if sent is not None:
-            _check_form(secret, sent)  # before the files that come with it are read
+        try:
+            _check_origin(request)
+            if token is not None:  # before the form is read: some gigabytes may come
+                user = await run_in_threadpool(who)
+                _check_role(user, admin=admin)
+            if sent is not None:
+                _check_form(secret, sent)
+        except (Failure, TagwrightError):
+            await _read_away(request)
+            raise
         form = await request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX, max_part_size=_FIELD_BYTES_MAX)
         if sent is None:
             filled_in = form.get("form_token")
             _check_form(secret, filled_in if isinstance(filled_in, str) else "")
 
     def answer() -> Response:
-        with clients.lend(token, request.client.host if request.client else None) as client:
+        with clients.lend(token, address) as client:
             visit = Visit(request, client, form, secret)
-            if admin and not visit.is_admin:
-                raise Failure(403, "Not allowed", "This page is for administrators.")
+            if user is not None:
+                visit.user = user
+            elif admin:
+                _check_role(visit.user, admin=True)
             return view(visit)
 
     try:
         return await run_in_threadpool(answer)
+    except (Failure, TagwrightError):
+        raise
+    except Exception as err:
+        log.exception("answering %s %s failed", request.method, request.url.path)
+        raise Failure(500, "Something went wrong", "The log of the pages says what. Nothing is lost.") from err
     finally:
         await form.close()
+
+
+async def _read_away(request: Request) -> None:
+    """Read a form that is refused: a browser that still sends would see a broken connection in place of the answer."""
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _READ_AWAY_MAX:
+            return
 
 
 def wants_part(request: Request) -> bool:
@@ -163,6 +196,11 @@ def wants_part(request: Request) -> bool:
 def _check_origin(request: Request) -> None:
     if sessions.comes_from_elsewhere(request):
         raise Failure(403, "Refused", "This form was sent by a page of another site. Nothing was done.")
+
+
+def _check_role(user: User, *, admin: bool) -> None:
+    if admin and user.role != "ADMIN":
+        raise Failure(403, "Not allowed", "This page is for administrators.")
 
 
 def _check_form(secret: str, token: str) -> None:

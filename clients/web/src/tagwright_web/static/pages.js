@@ -117,8 +117,18 @@
     });
   }
 
+  // What follows a grid or a list is asked for before its end comes into view.
+  const ends = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      ends.unobserve(target);
+      htmx.trigger(target, "near");
+    }
+  }, { rootMargin: "900px" });
+
   function begin(root) {
     root.querySelectorAll("input[data-complete]:not([role=combobox])").forEach(completes);
+    root.querySelectorAll(".following [hx-get]").forEach((link) => ends.observe(link));
   }
 
   // Reviewing: up and down go from tag to tag, one key says what is to be said.
@@ -162,8 +172,10 @@
       place = -1;
     } else if (event.target.id === "tags") document.getElementById("add-tag")?.focus();
   });
-  // A notice is about what was done last: the next thing done takes it away.
-  document.addEventListener("htmx:beforeRequest", () => document.getElementById("notices")?.replaceChildren());
+  // A notice is about what was done last: the next thing done takes it away, but not a page that looks how far it is.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.target.dataset.polls === undefined) document.getElementById("notices")?.replaceChildren();
+  });
   document.addEventListener("htmx:sendError", () => {
     const notice = document.createElement("div");
     notice.className = "notice error";

@@ -1,9 +1,17 @@
 "use strict";
 // Uploads photos one by one, a few at a time: preview, progress, then what the server found. A session that ends in
-// between, a server that is busy or away: the photos wait, nothing is sent twice and nothing is lost.
+// between, a server that is busy or away: the photos wait, nothing is sent twice and nothing is lost. A form with
+// data-brief shows a line a photo, the last ones only, and all failures: some ten thousand photos do not slow it down.
 
 (() => {
-  const AT_ONCE = 3, PREVIEWS = 60, TRIES = 8;
+  const AT_ONCE = 3, PREVIEWS = 60, TRIES = 8, LINES = 100, FAILURES = 500, TELL_MS = 200;
+  const number = (value) => value.toLocaleString("en");
+  const made = (tag, className, text = "") => {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    element.textContent = text;
+    return element;
+  };
 
   class Uploads {
     constructor(form) {
@@ -11,11 +19,15 @@
       this.brief = form.dataset.brief === "1"; // a line a photo in place of a card
       this.list = document.getElementById("uploaded");
       this.state = document.getElementById("upload-state");
+      this.failures = document.getElementById("failures"); // of a brief form
       this.token = form.elements.form_token.value;
       this.waiting = [];
       this.failed = [];
-      this.counts = { all: 0, kept: 0, failed: 0, underWay: 0 };
+      this.counts = { all: 0, kept: 0, existing: 0, failed: 0, underWay: 0, passedOver: 0 };
       this.held = false; // until somebody has signed in again
+      this.telling = 0;
+      this.began = null; // when, and with how many done
+      this.parts = this.shown();
       window.addEventListener("beforeunload", (event) => {
         if (this.busy) event.preventDefault();
       });
@@ -24,29 +36,30 @@
 
     add(files) {
       for (const file of files) {
-        if (this.form.dataset.suffixes && !/\.(jpe?g|png|webp)$/i.test(file.name)) continue;
-        const item = document.createElement("li");
-        item.append(this.preview(file));
+        const path = file.path || file.webkitRelativePath || file.name;
+        if (this.form.dataset.suffixes && (!/\.(jpe?g|png|webp)$/i.test(path) || /(^|\/)(\.|__MACOSX\/)/.test(path))) {
+          this.counts.passedOver++;
+          continue;
+        }
+        const one = { file: file.file || file, path, item: null, tries: 0 };
         this.counts.all++;
-        this.waiting.push({ file, item, tries: 0 });
-        if (!this.brief) this.list.prepend(item);
+        this.waiting.push(one);
+        if (!this.brief) this.list.prepend(this.itemOf(one));
       }
-      this.tell();
       this.go();
     }
+    itemOf(one) {
+      one.item = document.createElement("li");
+      one.item.append(...(this.brief ? [made("span", "name", one.path), made("p", "soft", "waiting")] : [this.preview(one.file)]));
+      return one.item;
+    }
     preview(file) {
-      const card = document.createElement("article");
-      card.className = "card result";
-      const box = document.createElement("div"), name = document.createElement("h2"), bar = document.createElement("progress");
-      const words = document.createElement("p");
-      name.textContent = file.name;
-      words.className = "soft";
-      words.textContent = "waiting";
+      const card = made("article", "card result"), box = document.createElement("div"), bar = document.createElement("progress");
       bar.max = 1;
       bar.value = 0;
       bar.setAttribute("aria-label", `Sending ${file.name}`);
-      box.append(name, bar, words);
-      if (!this.brief && this.counts.all < PREVIEWS) {
+      box.append(made("h2", "", file.name), bar, made("p", "soft", "waiting"));
+      if (this.counts.all < PREVIEWS) {
         const picture = document.createElement("img");
         picture.alt = "";
         picture.src = URL.createObjectURL(file);
@@ -62,7 +75,10 @@
     }
     send(one) {
       this.counts.underWay++;
-      if (this.brief && !one.item.isConnected) this.list.prepend(one.item);
+      if (this.brief && !one.item?.isConnected) {
+        this.list.prepend(this.itemOf(one));
+        while (this.list.childElementCount > LINES) this.list.lastElementChild.remove();
+      }
       const data = new FormData();
       for (const field of this.form.querySelectorAll("[data-send], [name=tags], [name=author], [name=shared]:checked, [name=embedded]:checked"))
         data.append(field.name, field.value);
@@ -91,6 +107,7 @@
         this.counts.underWay--;
         this.counts.kept++;
         this.put(one.item, request.response);
+        if (one.item.querySelector("[data-existing]")) this.counts.existing++;
         this.go();
       } else if (status === 401 || (status === 403 && !(await this.renewed(one)))) {
         this.counts.underWay--;
@@ -130,15 +147,23 @@
       this.counts.underWay--;
       this.counts.failed++;
       this.failed.push(one);
-      const failed = document.createElement("div");
-      failed.className = "failed";
-      const name = document.createElement("h2"), words = document.createElement("p");
-      name.textContent = one.file.name;
-      words.className = "error";
-      words.textContent = why;
-      failed.append(name, words);
-      one.item.replaceChildren(failed);
+      if (this.brief) {
+        one.item.remove();
+        this.tellFailure(one.path, why);
+      } else {
+        const failed = made("div", "failed");
+        failed.append(made("h2", "", one.file.name), made("p", "error", why));
+        one.item.replaceChildren(failed);
+      }
       this.go();
+    }
+    tellFailure(path, why) {
+      if (this.failed.length > FAILURES) return; // the heading counts them
+      const lines = this.failures.querySelector("ul") || document.createElement("ul");
+      if (!lines.isConnected) this.failures.replaceChildren(made("h2"), lines);
+      const line = document.createElement("li");
+      line.append(made("strong", "name", path), " ", made("span", "", why));
+      lines.append(line);
     }
     hold(one) {
       this.waiting.unshift(one);
@@ -160,55 +185,87 @@
     }
     retry() {
       this.counts.failed -= this.failed.length;
+      if (this.brief) this.failures.replaceChildren();
       for (const one of this.failed.splice(0)) {
         one.tries = 0;
-        one.item.replaceChildren(this.preview(one.file));
+        if (!this.brief) one.item.replaceChildren(this.preview(one.file));
         this.waiting.push(one);
       }
       this.go();
     }
     put(item, html) {
-      const made = new DOMParser().parseFromString(html, "text/html"); // runs no script, and the policy allows none
-      item.replaceChildren(...made.body.childNodes);
-      if (this.brief) while (this.list.childElementCount > 200) this.list.lastElementChild.remove();
+      const parsed = new DOMParser().parseFromString(html, "text/html"); // runs no script, and the policy allows none
+      item.replaceChildren(...parsed.body.childNodes);
     }
     words(html) {
       return new DOMParser().parseFromString(html, "text/html").body.textContent.trim();
     }
-    tell() {
-      const { all, kept, failed } = this.counts;
-      const parts = [];
-      const said = document.createElement("p");
-      const ended = !this.busy && !this.held;
-      said.textContent = `${kept.toLocaleString("en")} of ${all.toLocaleString("en")} kept${failed ? `, ${failed.toLocaleString("en")} failed` : ""}${ended ? ". Done." : ""}`;
-      const bar = document.createElement("progress");
-      bar.max = all;
-      bar.value = kept + failed;
+    // What stands above the photos is made once: whoever is about to press a button there still can.
+    shown() {
+      const said = made("p", "said"), bar = document.createElement("progress"), loud = made("p", "hidden");
+      const notice = made("div", "notice error"), link = made("a", "", "Sign in again in another tab");
+      const goOn = made("button", "", "Go on"), again = made("button", "", "Try those that failed again");
       bar.setAttribute("aria-label", "Photos that are done");
-      parts.push(said, bar);
-      if (this.held) {
-        const notice = document.createElement("div"), link = document.createElement("a"), again = document.createElement("button");
-        notice.className = "notice error";
-        notice.setAttribute("role", "alert");
-        notice.append("Your session has ended. The photos that are left wait here. ");
-        link.href = "/sign-in";
-        link.target = "_blank";
-        link.textContent = "Sign in again in another tab";
-        again.type = "button";
-        again.textContent = "Go on";
-        again.addEventListener("click", () => this.resume());
-        notice.append(link, ", then ", again);
-        parts.push(notice);
-      }
-      if (failed && !this.busy) {
-        const again = document.createElement("button");
-        again.type = "button";
-        again.textContent = "Try those that failed again";
-        again.addEventListener("click", () => this.retry());
-        parts.push(again);
-      }
-      this.state.replaceChildren(...(all ? parts : []));
+      loud.setAttribute("role", "status");
+      notice.setAttribute("role", "alert");
+      link.href = "/sign-in";
+      link.target = "_blank";
+      goOn.type = again.type = "button";
+      goOn.addEventListener("click", () => this.resume());
+      again.addEventListener("click", () => this.retry());
+      return { said, bar, loud, notice, link, goOn, again };
     }
+    tell() {
+      this.telling ||= setTimeout(() => { this.telling = 0; this.tellNow(); }, TELL_MS);
+    }
+    tellNow() {
+      const { all, kept, existing, failed, passedOver } = this.counts, parts = this.parts;
+      if (!all && !passedOver) return;
+      if (!parts.said.isConnected) this.state.replaceChildren(parts.said, parts.bar, ...(this.brief ? [parts.loud] : []));
+      const ended = !this.busy && !this.held, done = kept + failed;
+      if (ended || this.held) this.began = null; // the pace is that of the photos since it went on
+      const words = [`${number(kept)} of ${number(all)} kept`];
+      if (this.brief && existing) words.push(`${number(existing)} of them were there already`);
+      if (failed) words.push(`${number(failed)} failed`);
+      if (passedOver) words.push(`${number(passedOver)} other files passed over`);
+      parts.said.textContent = `${words.join(", ")}${ended ? ". Done." : this.held ? "" : this.pace(done, all)}`;
+      parts.bar.max = all || 1;
+      parts.bar.value = done;
+      if (ended && parts.loud.textContent !== parts.said.textContent) parts.loud.textContent = parts.said.textContent;
+      if (this.held && !parts.notice.isConnected) {
+        parts.notice.replaceChildren("Your session has ended. The photos that are left wait here. ", parts.link, ", then ", parts.goOn);
+        parts.bar.after(parts.notice);
+      } else if (!this.held) parts.notice.remove();
+      if (failed && !this.busy) this.state.append(parts.again);
+      else parts.again.remove();
+      const heading = this.failures?.querySelector("h2");
+      if (heading) heading.textContent = `${number(failed)} failed${failed > FAILURES ? `, the first ${number(FAILURES)} of them` : ""}`;
+    }
+    pace(done, all) {
+      if (!this.brief) return "";
+      const now = performance.now();
+      this.began ||= { now, done };
+      const rate = (done - this.began.done) / Math.max((now - this.began.now) / 1000, 0.1);
+      if (!rate) return "";
+      const left = Math.ceil((all - done) / rate);
+      return `; ${rate.toLocaleString("en", { maximumFractionDigits: 1 })} a second, ${left < 90 ? `${left} s` : `${number(Math.ceil(left / 60))} min`} left`;
+    }
+  }
+
+  // Folders that are dropped, with all below them: the browser gives some of a folder's files at a time.
+  async function filesOf(entries) {
+    const files = [], left = entries.filter(Boolean);
+    while (left.length) {
+      const entry = left.shift();
+      if (entry.isFile) {
+        const file = await new Promise((resolve) => entry.file(resolve, () => resolve(null)));
+        if (file) files.push({ file, path: entry.fullPath.replace(/^\//, "") });
+      } else {
+        const reader = entry.createReader();
+        for (let some; (some = await new Promise((resolve) => reader.readEntries(resolve, () => resolve([])))).length;) left.push(...some);
+      }
+    }
+    return files;
   }
 
   document.addEventListener("DOMContentLoaded", () => {
@@ -223,10 +280,19 @@
       form.querySelector("label[for=camera]").hidden = false;
     }
     form.addEventListener("submit", (event) => event.preventDefault());
-    for (const kind of ["dragenter", "dragover"])
-      document.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
-    for (const kind of ["dragleave", "drop"])
-      document.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.remove("over"); });
-    document.addEventListener("drop", (event) => uploads.add([...event.dataTransfer.files]));
+    const elsewhere = (event) => event.target.closest?.("input[type=file]") && !form.contains(event.target);
+    const over = (event, yes) => {
+      if (elsewhere(event)) return;
+      event.preventDefault();
+      drop.classList.toggle("over", yes);
+    };
+    for (const kind of ["dragenter", "dragover"]) document.addEventListener(kind, (event) => over(event, true));
+    for (const kind of ["dragleave", "drop"]) document.addEventListener(kind, (event) => over(event, false));
+    document.addEventListener("drop", async (event) => {
+      if (elsewhere(event)) return;
+      const { items, files } = event.dataTransfer;
+      if (uploads.brief) uploads.add(await filesOf([...items].map((item) => item.webkitGetAsEntry?.())));
+      else uploads.add([...files]);
+    });
   });
 })();

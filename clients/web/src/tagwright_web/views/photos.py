@@ -15,7 +15,7 @@ from tagwright_web.visits import Visit
 
 _KEPT_S = 3600  # a photo's pixels never change, but whoever may see it can
 _SIMILAR = 12
-_REVIEWS = ("confirm", "reject", "add", "reset")
+_REVIEWS = {"confirm": "confirmed", "reject": "rejected", "add": "added", "reset": "as it was"}
 
 
 def show(visit: Visit) -> Response:
@@ -36,9 +36,7 @@ def review(visit: Visit) -> Response:
     confirm, reject, add, reset = (tags if action == each else [] for each in _REVIEWS)
     image = visit.client.review(visit.path("id"), confirm=confirm, reject=reject, add=add, reset=reset)
     if visit.part_wanted:
-        said = (
-            f"{', '.join(tags)}: {dict(confirm='confirmed', reject='rejected', add='added', reset='as it was')[action]}"
-        )
+        said = f"{', '.join(tags)}: {_REVIEWS[action]}"
         return visit.show("parts/tags.html", image=image, editable=_editable(visit, image), said=said)
     return visit.go(_address(image.id))
 

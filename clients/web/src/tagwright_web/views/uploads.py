@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
+from tagwright_client import ImageRejected, PhotoTags, QuotaExceeded, Tag
 from tagwright_web.decisions import Judged, judged
 from tagwright_web.failures import Failure, failure_of
 from tagwright_web.visits import Visit
