@@ -34,7 +34,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_SHOWN_BY_ANSWERS = re.compile(r"Failed to load resource: the server responded with a status of \d+")
+_SAID_OF_ANSWERS = re.compile(
+    r"Failed to load resource: the server responded with a status of \d|Response Status Error Code \d"
+)  # by Chromium and by htmx
 _SEES_VIOLATIONS = """
 addEventListener("securitypolicyviolation",
     (event) => console.error(`policy violated: ${event.violatedDirective} by ${event.blockedURI}`));
@@ -83,7 +85,7 @@ class Watch:
         assert not missed, f"it did not come: {missed}"
 
     def _logged(self, text: str) -> None:
-        if not _SHOWN_BY_ANSWERS.match(text):
+        if not _SAID_OF_ANSWERS.match(text):
             self.problems.append(f"logged: {text}")
 
     def _asked(self, request: Request) -> None:

@@ -140,6 +140,12 @@ globalThis.bench = (() => {
       frames = null;
       return seen;
     },
+    // How long it takes from now until the photos in view are there.
+    async settled() {
+      const began = performance.now();
+      await photosShown();
+      return performance.now() - began;
+    },
     // How far one has scrolled: photos that are there, whether so many have been in view, whether the grid ends here.
     scrolled(wanted) {
       const cells = document.getElementsByClassName("cell"), last = cells[Math.min(wanted, cells.length) - 1];

@@ -43,7 +43,7 @@ def from_folder(folder: Path) -> Photos:
 
 
 def largest(folder: Path, most_bytes: int) -> Path:
-    """Take the largest JPEG of `folder` up to that size, the smallest where all are larger; raises FileNotFoundError."""
+    """Take the largest JPEG of `folder` up to a size, the smallest where all are larger; raises FileNotFoundError."""
     files = sorted(from_folder(folder).files, key=lambda file: file.stat().st_size)
     return next((file for file in reversed(files) if file.stat().st_size <= most_bytes), files[0])
 

@@ -2,8 +2,8 @@
 
 Each photo is one of the starter library's, moved a little: its embedding with noise, most of its tags, a few that are
 rare, and labels that the model found. So the look of photos and the use of tags have the clusters and the long tail of
-real ones. The bytes of photos are those of a few `pictures`, again and again, and lie there once (`lay`); without, there
-are none and nobody may ask for a thumbnail. `check` would complain of both.
+real ones. The bytes of photos are those of a few `pictures`, which `lay` puts there under all their names; without,
+there are none and nobody may ask for a thumbnail. `check` would complain of both.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Picture:
     def of(cls, file: Path) -> Picture:
         """Look at a file."""
         with Image.open(file) as photo:
-            return cls(file.stat().st_size, *photo.size, file)
+            width, height = photo.size
+        return cls(file.stat().st_size, width, height, file)
 
 
 _NO_PICTURES = (Picture(6000, 128, 128),)
@@ -190,7 +191,7 @@ Rows = dict[str, list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What photos are made of: ids of accounts, numbers of tags by name, those of labels, the commonest first, bytes."""
+    """What photos are made of: ids of accounts, numbers of tags by name, those of labels, commonest first, bytes."""
 
     accounts: Sequence[str]
     tags: dict[str, int]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # it may be missing
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as pytest has it
 
 _IN_PAGE = Path(__file__).with_name("in_page.js")
-_WINDOW = {"width": 1280, "height": 800}
+WINDOW = 1280, 800
 _SESSION = "tagwright_session"
 _PATIENCE_MS = 120_000.0
 
@@ -50,7 +50,8 @@ def chromium() -> Iterator[Browser]:
         try:
             yield browser
         finally:
-            browser.close()
+            with suppress(Error):  # Ctrl-C reaches it as well
+                browser.close()
 
 
 @dataclass
@@ -79,19 +80,14 @@ class Wire:
         """Hear of the end of an answer."""
         self.sizes[event["requestId"]] = event["encodedDataLength"]
 
-    def weight(self) -> dict[str, float]:
-        """Return requests and kilobytes, photos apart from all else."""
-        sent = {url: self.sizes.get(id, 0.0) for id, url in self.urls.items() if id not in self._kept}
-        photos = [size for url, size in sent.items() if url.endswith("/thumbnail")]
-        others = [size for url, size in sent.items() if not url.endswith("/thumbnail")]
-        return {
-            "KB_without_photos": sum(others) / 1000,
-            "requests_without_photos": len(others),
-            "KB_of_photos": sum(photos) / 1000,
-            "photos": len(photos),
-            "KB": sum(sent.values()) / 1000,
-            "requests": len(sent),
-        }
+    def weight(self, *, photos: bool) -> tuple[float, int]:
+        """Return kilobytes and requests, of the photos or of all else."""
+        sizes = [
+            self.sizes.get(id, 0.0)
+            for id, url in self.urls.items()
+            if id not in self._kept and url.endswith("/thumbnail") == photos
+        ]
+        return sum(sizes) / 1000, len(sizes)
 
 
 class Tab:
@@ -115,7 +111,7 @@ class Tab:
         return answer["result"].get("value")
 
     def arrive(self, address: str) -> dict[str, Any]:
-        """Go to a page as by its address; return when what of it was there, in milliseconds, and its weight."""
+        """Go to a page as by its address; return when what of it was there, in milliseconds, and its `wire`."""
         wire = Wire()
         heard = {
             "Network.requestWillBeSent": wire.asked,
@@ -132,7 +128,7 @@ class Tab:
         self._protocol.send("Network.disable")
         for name, hear in heard.items():
             self._protocol.remove_listener(name, hear)
-        return {**arrived, "wire": wire.weight()}
+        return {**arrived, "wire": wire}
 
     def go(self, address: str) -> None:
         """Go to a page and wait until all of it is there."""
@@ -145,6 +141,10 @@ class Tab:
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.ask("bench.quiet()")
+
+    def forget(self) -> None:
+        """Have the browser forget the photos that it has seen."""
+        self._protocol.send("Network.clearBrowserCache")
 
     def press(self, key: str, wait_for: str) -> dict[str, Any]:
         """Press a key; return what was seen of what it is to bring."""
@@ -167,15 +167,16 @@ class Tab:
 
 
 @contextmanager
-def tab(browser: Browser, address: str, session: str) -> Iterator[Tab]:
+def opened(browser: Browser, address: str, session: str) -> Iterator[Tab]:
     """Open a tab of a browser that knows nothing but a session, for as long as the block runs; raises NotSeen."""
     from playwright.sync_api import Error
 
-    with ExitStack() as stack:
-        context = browser.new_context(viewport=_WINDOW)
-        stack.callback(context.close)
-        context.add_cookies([{"name": _SESSION, "value": session, "url": address, "httpOnly": True, "sameSite": "Lax"}])
+    try:
+        context = browser.new_context(viewport={"width": WINDOW[0], "height": WINDOW[1]})
         try:
+            context.add_cookies([{"name": _SESSION, "value": session, "url": address, "httpOnly": True}])
             yield Tab(context)
-        except Error as err:
-            raise NotSeen(err.message.splitlines()[0]) from err
+        finally:
+            context.close()
+    except Error as err:
+        raise NotSeen(err.message.splitlines()[0]) from err

@@ -212,7 +212,8 @@ def test_whom_a_program_calls_for_is_in_the_audit_log_if_the_server_trusts_it(
     ],
 )
 def test_a_list_is_gone_on_with_by_another_client(kept: Running, list_: Callable[..., tw.Results[object]]) -> None:
-    pages, page_token = [], ""
+    pages: list[tuple[object, ...]] = []
+    page_token = ""
     while not pages or page_token:
         with Client.connect(f"grpc://{kept.app.address}", token=kept.token) as client:
             results = list_(client, page_size=2, page_token=page_token)

@@ -54,8 +54,8 @@ def test_the_twin_has_every_method_of_the_client_and_no_other() -> None:
 def test_what_results_have_as_attributes_and_methods_is_awaited() -> None:
     for ours, theirs in ((tw.AsyncResults, tw.Results), (tw.AsyncSearchResults, tw.SearchResults)):
         for name in public(theirs):
-            function = getattr(theirs, name)
-            function = function.fget if isinstance(function, property) else function
+            told = getattr(theirs, name)
+            function: Any = told.fget if isinstance(told, property) else told
             assert inspect.iscoroutinefunction(getattr(ours, name))
             assert inspect.signature(getattr(ours, name)) == inspect.signature(function)
             assert getattr(ours, name).__doc__ == function.__doc__

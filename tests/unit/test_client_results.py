@@ -91,7 +91,8 @@ def test_every_list_is_had_page_by_page_and_gone_on_with_elsewhere(listed: Liste
     everything = list(listed())
     assert len(everything) >= 5
     before = len(listed.requests())
-    pages, page_token, tokens = [], "", []
+    pages: list[tuple[Any, ...]] = []
+    page_token, tokens = "", list[str]()
     while not pages or page_token:
         results = listed(page_size=2, page_token=page_token)
         assert results.next_page_token == page_token

@@ -68,11 +68,11 @@ class PhotoArchive:
             raise EntryRefused(f"It would unpack to more than {_RATIO_MAX} times its size, as no photo does.")
         try:
             with self._lock, self._zip.open(entry) as file:
-                data = file.read(PHOTO_BYTES_MAX + 1)
+                data = file.read(PHOTO_BYTES_MAX + 1)  # never more than the list says, either
         except Exception as err:  # zipfile lets out whatever the bytes lead it to
-            raise EntryRefused("It is damaged in the zip file: its bytes are not those that were packed.") from err
-        if len(data) > PHOTO_BYTES_MAX:
-            raise EntryRefused(_TOO_LARGE)
+            raise EntryRefused(_DAMAGED) from err
+        if len(data) != entry.file_size:
+            raise EntryRefused(_DAMAGED)
         return data
 
 
@@ -87,6 +87,7 @@ def file_name(name: str) -> str:
     return shown(name.replace("\\", "/").rpartition("/")[2][-_LONGEST_NAME:])
 
 
+_DAMAGED = "It is damaged in the zip file: its bytes are not those that were packed."
 _TOO_LARGE = f"It is larger than the {PHOTO_BYTES_MAX // 1024**2} MiB that a photo may have."
 
 

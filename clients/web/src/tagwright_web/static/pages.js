@@ -133,7 +133,8 @@
 
   // Reviewing: up and down go from tag to tag, one key says what is to be said.
   const actions = { y: ".yes", n: ".no", u: ".undo" };
-  function lines() { return [...document.querySelectorAll("#tags .tag")]; }
+  function lines() { return [...document.querySelectorAll("#tags .tag")].filter((line) => line.checkVisibility()); }
+  function nameOf(line) { return line?.querySelector(".name").textContent; }
   document.addEventListener("keydown", (event) => {
     const at = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return;
@@ -154,20 +155,20 @@
       (all[next].querySelector("button") || all[next].querySelector("a")).focus();
     } else if (now >= 0 && actions[event.key]) {
       const button = all[now].querySelector(actions[event.key]);
-      if (button) { event.preventDefault(); place = now; button.click(); }
+      if (button) { event.preventDefault(); button.click(); }
     }
   });
-  // The list is made anew when something was said: go on at the same place.
-  let place = -1;
+  // The list is made anew when something was said: go on at the same tag, or where it was.
+  let place = -1, name = "";
   document.addEventListener("click", (event) => {
     const line = event.target.closest?.("#tags .tag");
-    if (line && event.target.closest("button")) place = lines().indexOf(line);
+    if (line && event.target.closest("button")) [place, name] = [lines().indexOf(line), nameOf(line)];
   });
   document.addEventListener("htmx:afterSettle", (event) => {
     begin(document);
     if (event.target.id === "tags" && place >= 0) {
       const all = lines();
-      const line = all[Math.min(place, all.length - 1)];
+      const line = all.find((each) => nameOf(each) === name) || all[Math.min(place, all.length - 1)];
       (line?.querySelector("button") || line?.querySelector("a"))?.focus();
       place = -1;
     } else if (event.target.id === "tags") document.getElementById("add-tag")?.focus();

@@ -4,7 +4,7 @@
 // data-brief shows a line a photo, the last ones only, and all failures: some ten thousand photos do not slow it down.
 
 (() => {
-  const AT_ONCE = 3, PREVIEWS = 60, TRIES = 8, LINES = 100, FAILURES = 500, TELL_MS = 200;
+  const AT_ONCE = 3, PREVIEWS = 60, TRIES = 8, LINES = 30, FAILURES = 500, TELL_MS = 200;
   const number = (value) => value.toLocaleString("en");
   const made = (tag, className, text = "") => {
     const element = document.createElement(tag);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import JSONResponse, Response
 
-from tagwright_client import SearchResults
+from tagwright_client import ArgumentInvalid, SearchResults
 from tagwright_web.failures import Failure
 from tagwright_web.grids import Grid, grid_of
 from tagwright_web.pages import here
@@ -57,7 +57,10 @@ def by_photo(visit: Visit) -> Response:
 
 def suggest(visit: Visit) -> Response:
     """Complete a tag that somebody is typing: name, how a query names it, count, and which alias was meant."""
-    found = visit.client.suggest_tags(visit.asked("prefix")[:256], max_suggestions=_SUGGESTIONS)
+    try:
+        found = visit.client.suggest_tags(visit.asked("prefix"), max_suggestions=_SUGGESTIONS)
+    except ArgumentInvalid:  # nothing that begins like this is a tag
+        found = ()
     return JSONResponse(
         [{"name": each.name, "word": word(each.name), "count": each.image_count, "alias": each.alias} for each in found]
     )

@@ -38,7 +38,12 @@ def begin(visit: Visit) -> Response:
 
 def show_one(visit: Visit) -> Response:
     """Show how far a zip file is; a page that asks for it each second is loaded anew when it has ended."""
-    job = _archives(visit).get(visit.path("id"))
+    try:
+        job = _archives(visit).get(visit.path("id"))
+    except Failure:
+        if visit.part_wanted:  # dismissed elsewhere, or gone with the pages that it was known to
+            return visit.go("/admin/uploads", done="gone")
+        raise
     if visit.part_wanted:
         if not job.active:
             return visit.go(_address(job.id))

@@ -29,7 +29,10 @@ def show(visit: Visit) -> Response:
     account = visit.client.get_user(visit.asked("name"))
     keys = visit.client.list_api_keys(username=account.username)
     return visit.show(
-        "admin/user.html", account=account, keys=[each for each in keys if each.revoke_time is None], own=_own(visit)
+        "admin/user.html",
+        account=account,
+        keys=[each for each in keys if each.revoke_time is None],
+        own=account.username == visit.user.username,
     )
 
 
@@ -61,7 +64,3 @@ def _password(visit: Visit) -> str:
     if password != visit.secret_given("repeated"):
         raise Failure(400, "Nothing was changed", "The password was typed in two different ways.")
     return password
-
-
-def _own(visit: Visit) -> bool:
-    return visit.asked("name") == visit.user.username
