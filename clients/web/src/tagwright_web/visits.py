@@ -6,14 +6,16 @@ been read and is known to come from a page of ours.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from tagwright_client import Client, TagwrightError, TokenInvalid, User
@@ -154,7 +156,7 @@ async def _visit(request: Request, view: View, *, token: str | None, secret: str
         except (Failure, TagwrightError):
             await _read_away(request)
             raise
-        form = await request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX, max_part_size=_FIELD_BYTES_MAX)
+        form = await _read(request)
         if sent is None:
             filled_in = form.get("form_token")
             _check_form(secret, filled_in if isinstance(filled_in, str) else "")
@@ -182,15 +184,27 @@ async def _visit(request: Request, view: View, *, token: str | None, secret: str
 async def _read_away(request: Request) -> None:
     """Read a form that is refused: a browser that still sends would see a broken connection in place of the answer."""
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > _READ_AWAY_MAX:
-            return
+    with suppress(ClientDisconnect):  # nobody waits for the answer
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > _READ_AWAY_MAX:
+                return
 
 
 def wants_part(request: Request) -> bool:
     """Whether a page of ours asks, for a part of itself."""
     return request.headers.get("hx-request") == "true"
+
+
+async def _read(request: Request) -> FormData:
+    try:
+        return await request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX, max_part_size=_FIELD_BYTES_MAX)
+    except ClientDisconnect:  # whoever sent it went on to another page: nothing to be told of in the log
+        raise Failure(400, "Broken off", "The form did not come to its end. Nothing was done.") from None
+    except OSError as err:
+        if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Failure(507, "These pages' disk is full", "What was sent could not be kept. Nothing was done.") from err
 
 
 def _check_origin(request: Request) -> None:

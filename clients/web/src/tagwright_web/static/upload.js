@@ -227,7 +227,7 @@
       const words = [`${number(kept)} of ${number(all)} kept`];
       if (this.brief && existing) words.push(`${number(existing)} of them were there already`);
       if (failed) words.push(`${number(failed)} failed`);
-      if (passedOver) words.push(`${number(passedOver)} other files passed over`);
+      if (passedOver) words.push(`${number(passedOver)} other file${passedOver === 1 ? "" : "s"} passed over`);
       parts.said.textContent = `${words.join(", ")}${ended ? ". Done." : this.held ? "" : this.pace(done, all)}`;
       parts.bar.max = all || 1;
       parts.bar.value = done;
