@@ -87,7 +87,7 @@ def _look(address: str, username: str, password: str) -> int:
     pictures = _PICTURE.findall(_load(browser, f"{address}/sign-in", filled_in))
     if not pictures:
         raise PagesError("the web pages show no photos")
-    with browser.open(f"{address}{pictures[0]}") as answer:
+    with browser.open(f"{address}{pictures[0]}", timeout=_READY_WITHIN_S) as answer:
         if answer.headers.get_content_type() != "image/jpeg":
             raise PagesError("the web pages' photos are no photos")
     return len(pictures)

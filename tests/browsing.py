@@ -1,4 +1,4 @@
-"""A real Chromium for tests of the web pages: where it is found, how large its window is, and what may not happen in it.
+"""A real Chromium for tests of the web pages: where it is found, how large its window is, what may not happen in it.
 
 Screenshots are kept in the folder that TAGWRIGHT_SCREENSHOTS names, else in one of pytest's own.
 """
@@ -136,6 +136,35 @@ def inaccessible(page: Page) -> list[str]:
         if broken["impact"] in ("serious", "critical")
         for node in broken["nodes"]
     ]
+
+
+def pictures_there(page: Page) -> None:
+    """Wait until all pictures are there that are to be seen just now."""
+    page.evaluate("""async () => {
+        const seen = [...document.images].filter((image) => image.getBoundingClientRect().top < innerHeight);
+        await Promise.all(seen.map((image) => image.decode().catch(() => {})));
+    }""")
+
+
+def unmarked(page: Page, most: int = 40) -> list[str]:
+    """Go through a page by Tab, and return what one does not see to have the focus, or to have it out of sight."""
+    found = []
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        said = page.evaluate("""() => {
+            const at = document.activeElement, around = at.matches("[type=file]") ? at.parentElement : at;
+            if (at === document.body) return "the end";
+            const marks = [at, ...around.querySelectorAll(".soft")].map((each) => getComputedStyle(each));
+            const box = around.getBoundingClientRect();
+            const marked = marks.some((style) => style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2);
+            const seen = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+            return marked && seen ? "" : `${marked ? "out of sight" : "no mark"}: ${at.outerHTML.slice(0, 160)}`;
+        }""")
+        if said == "the end":
+            break
+        if said:
+            found.append(said)
+    return found
 
 
 def overflow(page: Page) -> int:

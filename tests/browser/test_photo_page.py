@@ -45,9 +45,7 @@ def test_a_photo_is_deleted_after_being_asked_once_more(page: Page, ann: Somebod
     expect(page.get_by_role("heading", name="Not found")).to_be_visible()
 
 
-def test_refinement_says_what_is_right_and_why_with_photos_that_it_rests_on(
-    page: Page, ann: Somebody
-) -> None:
+def test_refinement_says_what_is_right_and_why_with_photos_that_it_rests_on(page: Page, ann: Somebody) -> None:
     others = [ann.keep("beach") for _ in range(12)]
     id = ann.keep("sky", "dog", "beach", file_name="odd.jpg")
     page.goto(f"/photos/{id}")
@@ -69,12 +67,13 @@ def test_refinement_says_what_is_right_and_why_with_photos_that_it_rests_on(
 
 def test_refinement_is_asked_for_with_a_key(page: Page, ann: Somebody) -> None:
     page.goto(f"/photos/{ann.keep('sky')}")
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("w")
     expect(page.locator("#refinement .judged")).not_to_have_count(0)
 
 
 def test_photos_that_look_alike_are_shown_and_lead_on(page: Page, ann: Somebody) -> None:
-    id, other = ann.keep("mine"), ann.keep("mine")
+    id, other = (ann.keep("mine", colour=(200, 20, 160)) for _ in range(2))  # purple, as no other photo
     page.goto(f"/photos/{id}")
     alike = page.get_by_role("region", name="Looks like it")
     alike.scroll_into_view_if_needed()
@@ -83,6 +82,14 @@ def test_photos_that_look_alike_are_shown_and_lead_on(page: Page, ann: Somebody)
     expect(alike.locator(f'.cell a[href="/photos/{id}"]')).to_have_count(0)
     alike.locator(f'a[href="/photos/{other}"]').first.click()
     expect(page).to_have_url(re.compile(other))
+
+
+def test_a_photo_is_looked_at_by_itself(page: Page, ann: Somebody) -> None:
+    id = ann.keep("mine")
+    page.goto(f"/photos/{id}")
+    page.locator("figure a").click()
+    expect(page).to_have_url(re.compile(f"/photos/{id}/content$"))
+    expect(page.locator("img")).to_have_js_property("naturalWidth", 320)
 
 
 def test_a_photo_is_downloaded(page: Page, ann: Somebody) -> None:

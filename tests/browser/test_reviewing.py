@@ -101,6 +101,7 @@ def test_tags_are_reviewed_with_keys_alone(page: Page, ann: Somebody, id: str) -
 
 def test_a_tag_is_completed_and_added_with_keys_alone(page: Page, ann: Somebody, id: str) -> None:
     page.goto(f"/photos/{id}")
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("a")
     box = page.get_by_label("Add a tag")
     expect(box).to_be_focused()
@@ -127,6 +128,7 @@ def test_a_tag_is_completed_and_added_with_keys_alone(page: Page, ann: Somebody,
 def test_keys_that_review_are_letters_where_one_types(page: Page, ann: Somebody, id: str) -> None:
     before = states(ann, id)
     page.goto(f"/photos/{id}")
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("a")
     page.keyboard.type("yn/uaw")
     expect(page.get_by_label("Add a tag")).to_have_value("yn/uaw")

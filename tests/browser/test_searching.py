@@ -33,9 +33,6 @@ def hrefs(page: Page) -> list[str]:
 
 def test_a_query_is_completed_and_results_come_while_one_types(page: Page, size: str) -> None:
     page.goto("/search")
-    if size == "desktop":
-        page.keyboard.press("/")
-        expect(box(page)).to_be_focused()
     box(page).press_sequentially("harb")
     option = page.get_by_role("option", name="harbour")
     expect(option).to_contain_text("75")

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as pytest has it
 _IN_PAGE = Path(__file__).with_name("in_page.js")
 WINDOW = 1280, 800
 _SESSION = "tagwright_session"
-_PATIENCE_MS = 120_000.0
+_PATIENCE_MS = 60_000.0
 
 
 class NotSeen(Exception):
@@ -122,7 +122,7 @@ class Tab:
         for name, hear in heard.items():
             self._protocol.on(name, hear)
         self._protocol.send("Network.enable")
-        self.page.goto(address, wait_until="load")
+        self._open(address)
         arrived = self.ask("bench.arrived()")
         self.ask("bench.quiet()")
         self._protocol.send("Network.disable")
@@ -132,8 +132,13 @@ class Tab:
 
     def go(self, address: str) -> None:
         """Go to a page and wait until all of it is there."""
-        self.page.goto(address, wait_until="load")
+        self._open(address)
         self.ask("bench.quiet()")
+
+    def _open(self, address: str) -> None:
+        answer = self.page.goto(address, wait_until="load")
+        if answer is not None and not (answer.ok or answer.status == 304):
+            raise NotSeen(f"{address} answers {answer.status}")
 
     def empty(self, field: str) -> None:
         """Empty a field by keys, and wait until all that this brings is there."""

@@ -90,6 +90,8 @@ def test_a_server_that_cannot_start_is_told(tmp_path: Path) -> None:
         (["--listen", "0.0.0.0:0"], "without TLS passwords could be read"),
         (["--tls-key", "none.pem"], "--tls-certificate and --tls-key go together"),
         (["--tls-key", "none.pem", "--tls-certificate", "none.pem"], "there is no file none.pem"),
+        (["--trusted-proxies", "*"], "'*' is no address and no network"),
+        (["--trusted-proxies", "10.0.0.5/8"], "'10.0.0.5/8' is no address and no network"),
         (["--", "--listen", "127.0.0.1:0"], "only with --with-server"),
         (["--server", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"], "grpc://"),
     ],

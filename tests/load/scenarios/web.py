@@ -260,8 +260,9 @@ def _scroll(world: _World) -> Iterator[Yielded]:
     yield Row(_SCROLL, f"frames over {_SLOW_MS:.0f} ms", spread(slow, "percent"))
     yield Row(_SCROLL, "thumbnails, once one stops", spread([each["settled_ms"] for each in seen], "ms"))
     yield Row(_SCROLL, "the whole way", spread([each["took_s"] for each in seen], "s"))
+    passed = min(each["passed"] for each in seen)
     yield Note(
-        f"{min(each['passed'] for each in seen):,} photos pass at {_WHEEL_PX / _WHEEL_S:,.0f} pixels a second. "
+        f"{passed:,} photos pass, at {_WHEEL_PX / _WHEEL_S:,.0f} pixels a second at most. "
         "A task is one that keeps the page from answering for 50 ms or more; 0: there was none."
     )
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import anyio.to_thread
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -27,11 +28,12 @@ from tagwright_web.headers import BodyLimit, SecurityHeaders
 from tagwright_web.pages import Pages, Static, here
 from tagwright_web.settings import Settings, SettingsError
 from tagwright_web.views import account, admin, home, photos, search, sign_in, tags, uploads
-from tagwright_web.visits import View, anyone, signed_in, wants_part
+from tagwright_web.visits import Threads, View, anyone, signed_in, wants_part
 
 log = logging.getLogger(__name__)
 
 _THREADS = 64  # calls of the SDK at once; a grid asks for some dozens of thumbnails
+_SLOW_THREADS, _GUEST_THREADS = 32, 16
 _FORM_BYTES = 1024 * 1024  # room for what is filled in beside the photos
 _PHOTOS_A_FORM = 20  # without JavaScript all photos of an upload come in one
 
@@ -80,8 +82,8 @@ def create_app(settings: Settings, *, address: str = "") -> Starlette:
                 BodyLimit,
                 most=settings.photo_bytes_max + _FORM_BYTES,
                 most_at={
-                    "/upload": _PHOTOS_A_FORM * settings.photo_bytes_max,
-                    "/admin/uploads/archive": settings.archive_bytes_max,
+                    "/upload": _PHOTOS_A_FORM * settings.photo_bytes_max + _FORM_BYTES,
+                    "/admin/uploads/archive": settings.archive_bytes_max + _FORM_BYTES,
                 },
             ),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=6),
@@ -96,16 +98,17 @@ def create_app(settings: Settings, *, address: str = "") -> Starlette:
     app.state.clients = clients
     app.state.archives = archives
     app.state.durations = durations
-    app.state.pages = Pages(static)
+    app.state.threads = Threads(CapacityLimiter(_SLOW_THREADS), CapacityLimiter(_GUEST_THREADS))
+    app.state.pages = Pages(static, settings.photo_bytes_max)
     return app
 
 
 def _routes(static: Static) -> list[BaseRoute]:
-    def get(path: str, view: View, *, admin: bool = False) -> Route:
-        return Route(path, signed_in(view, admin=admin), methods=["GET"])
+    def get(path: str, view: View, *, admin: bool = False, slow: bool = False) -> Route:
+        return Route(path, signed_in(view, admin=admin, slow=slow), methods=["GET"])
 
-    def post(path: str, view: View, *, admin: bool = False) -> Route:
-        return Route(path, signed_in(view, admin=admin), methods=["POST"])
+    def post(path: str, view: View, *, admin: bool = False, slow: bool = False) -> Route:
+        return Route(path, signed_in(view, admin=admin, slow=slow), methods=["POST"])
 
     return [
         Mount("/static", static),
@@ -116,22 +119,22 @@ def _routes(static: Static) -> list[BaseRoute]:
         get("/", home.show),
         get("/mine", home.mine),
         get("/upload", uploads.show),
-        post("/upload", uploads.upload),
-        post("/upload/photo", uploads.upload_one),
+        post("/upload", uploads.upload, slow=True),
+        post("/upload/photo", uploads.upload_one, slow=True),
         get("/photos/{id}", photos.show),
         post("/photos/{id}", photos.change),
         get("/photos/{id}/content", photos.content),
         get("/photos/{id}/thumbnail", photos.thumbnail),
-        get("/photos/{id}/refinement", photos.refinement),
+        get("/photos/{id}/refinement", photos.refinement, slow=True),
         get("/photos/{id}/similar", photos.similar),
         post("/photos/{id}/tags", photos.review),
         get("/search", search.show),
-        post("/search", search.by_photo),
+        post("/search", search.by_photo, slow=True),
         get("/suggest", search.suggest),
         get("/tags", tags.show_all),
         get("/tags/{name:path}", tags.show),
         get("/account", account.show),
-        post("/account/password", account.change_password),
+        post("/account/password", account.change_password, slow=True),
         post("/account/keys", account.create_key),
         post("/account/keys/{id}/revoke", account.revoke_key),
         *admin.routes(get, post),
@@ -147,18 +150,23 @@ def _sdk_error(request: Request, error: Exception) -> Response:
 
 def _ask_to_sign_in(request: Request, error: TokenInvalid) -> Response:
     """Have the visitor sign in and come back. What was to be changed is not changed: that has to be said."""
-    ended = sessions.token_of(request) is not None
-    request.app.state.clients.forget(sessions.token_of(request))
-    if request.method == "GET" and not wants_part(request):
-        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(here("/sign-in", next="" if back == "/" else back, ended=int(ended) or None), 303)
-    if request.headers.get("x-form-token") is not None:  # an upload: it waits, and goes on after signing in elsewhere
-        return _failure(request, failure_of(error))
-    if wants_part(request):
+    token = sessions.token_of(request)
+    request.app.state.clients.forget(token)
+    if request.url.path == "/sign-out":  # the session is gone already; the cookie and what was seen go as well
+        left = RedirectResponse("/sign-in?left=1", 303)
+        sessions.end(request, left)
+        return left
+    if wants_part(request) and request.headers.get("x-form-token") is None:
         page = urlsplit(request.headers.get("hx-current-url", ""))
         back = page.path + (f"?{page.query}" if page.query else "")
         return Response(status_code=401, headers={"hx-redirect": here("/sign-in", next=back, ended=1)})
-    return _failure(request, failure_of(error))
+    shown = request.headers.get("sec-fetch-dest", "document") == "document"  # not a picture of a page, or a completion
+    if request.method == "GET" and shown:
+        path = request.scope.get("raw_path", b"/").decode("ascii", "replace").partition("?")[0]
+        back = path + (f"?{request.url.query}" if request.url.query else "")
+        ended = 1 if token is not None else None
+        return RedirectResponse(here("/sign-in", next="" if back == "/" else back, ended=ended), 303)
+    return _failure(request, failure_of(error))  # an upload's photos wait, and go on after signing in elsewhere
 
 
 def _failure(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from tagwright_client import ArgumentInvalid, Client, TokenInvalid
 
+_IDLE_S = 900.0  # then a client is closed, and its token forgotten
 _MOST = 512  # kept open; grpc gives those to one server one connection
 
 _Key = tuple[str, str | None]  # token, address of the browser
@@ -19,6 +21,7 @@ _Key = tuple[str, str | None]  # token, address of the browser
 class _Kept:
     client: Client
     users: int = 0
+    used_s: float = 0.0
     unwanted: bool = False
 
 
@@ -57,6 +60,7 @@ class Clients:
         finally:
             with self._lock:
                 kept.users -= 1
+                kept.used_s = time.monotonic()
                 closing = [kept] if kept.unwanted and not kept.users else []
                 closing += self._pruned()
             for each in closing:
@@ -81,5 +85,6 @@ class Clients:
             each.client.close()
 
     def _pruned(self) -> list[_Kept]:
-        idle = [key for key, each in self._kept.items() if not each.users]
-        return [self._kept.pop(key) for key in idle[: max(0, len(self._kept) - self._most)]]
+        idle = [(key, each.used_s) for key, each in self._kept.items() if not each.users]
+        many, old_s = max(0, len(self._kept) - self._most), time.monotonic() - _IDLE_S
+        return [self._kept.pop(key) for number, (key, used_s) in enumerate(idle) if number < many or used_s < old_s]

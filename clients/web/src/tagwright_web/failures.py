@@ -51,10 +51,21 @@ _KINDS: tuple[tuple[type[TagwrightError], int, str], ...] = (
 
 
 class Failure(Exception):
-    """What a visitor is told. `retry_after_s`: when it may work; `error_id`: what finds it in the server's log."""
+    """What a visitor is told.
+
+    `retry_after_s`: when it may work; `error_id`: what finds it in the server's log; `stale`: the form's token was
+    another session's, and the same with a new one may do.
+    """
 
     def __init__(
-        self, status: int, heading: str, text: str, retry_after_s: int | None = None, error_id: str | None = None
+        self,
+        status: int,
+        heading: str,
+        text: str,
+        retry_after_s: int | None = None,
+        error_id: str | None = None,
+        *,
+        stale: bool = False,
     ) -> None:
         super().__init__(text)
         self.status = status
@@ -62,11 +73,13 @@ class Failure(Exception):
         self.text = text
         self.retry_after_s = retry_after_s
         self.error_id = error_id
+        self.stale = stale
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the answer."""
-        return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        told = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        return told | {"x-form-token": "stale"} if self.stale else told
 
 
 def failure_of(error: TagwrightError) -> Failure:

@@ -32,15 +32,13 @@ class Grid:
     cells: tuple[Cell, ...]
     total: int
     following: str
-    first: bool = True
 
 
 def grid_of(results: SearchResults, address: Callable[[str], str]) -> Grid:
     """Ask for a page of a search; `address` makes the address of the page with a token."""
-    first = not results.next_page_token
     found = results.next_page()
     token = results.next_page_token
-    return Grid(tuple(map(_cell, found)), results.total_count, address(token) if token else "", first)
+    return Grid(tuple(map(_cell, found)), results.total_count, address(token) if token else "")
 
 
 def cell_of(image: Image, *, note: str = "", more_like_it: int = 0) -> Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ _ALWAYS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+_READ_AWAY_MAX, _READ_AWAY_S = 64 * 1024 * 1024, 5.0
 _A_YEAR_S = 31_536_000
 
 
@@ -63,6 +65,7 @@ class BodyLimit:
         most = self._most_at.get(scope["path"], self._most)
         told = Headers(scope=scope).get("content-length", "0")
         if not told.isdigit() or int(told) > most:
+            await _read_away(receive)
             await _too_large(most)(scope, receive, send)
             return
         seen, begun = 0, False
@@ -85,6 +88,16 @@ class BodyLimit:
         except _TooLarge:
             if not begun:
                 await _too_large(most)(scope, receive, send)
+
+
+async def _read_away(receive: Receive) -> None:
+    """Read some of a body that is refused: a browser that still sends would see a broken connection, not the answer."""
+    size, more = 0, True
+    with anyio.move_on_after(_READ_AWAY_S):
+        while more and size < _READ_AWAY_MAX:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 class _TooLarge(Exception):

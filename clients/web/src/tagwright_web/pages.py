@@ -44,9 +44,9 @@ class Static(StaticFiles):
 
 
 class Pages:
-    """The templates; `static` says where their files are."""
+    """The templates; `static` says where their files are, `photo_bytes_max` how large a photo may be."""
 
-    def __init__(self, static: Static) -> None:
+    def __init__(self, static: Static, photo_bytes_max: int) -> None:
         self._templates = Environment(
             loader=PackageLoader("tagwright_web"),
             autoescape=True,
@@ -54,7 +54,12 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {"asset": static.address, "here": here, "word": word}
+        self._templates.globals |= {
+            "asset": static.address,
+            "here": here,
+            "photo_bytes_max": photo_bytes_max,
+            "word": word,
+        }
         self._templates.filters |= {
             "bytes": bytes_in_words,
             "moment": moment,
@@ -63,6 +68,7 @@ class Pages:
             "iso": iso,
             "percent": percent,
             "segment": segment,
+            "tagged": tagged,
             "number": number,
         }
 
@@ -71,14 +77,20 @@ class Pages:
         return self._templates.get_template(template).render(**values)
 
     def show(
-        self, template: str, values: Mapping[str, Any], *, form_token: str = "", if_none_match: str = ""
+        self,
+        template: str,
+        values: Mapping[str, Any],
+        *,
+        form_token: str = "",
+        session: str = "",
+        if_none_match: str = "",
     ) -> Response:
         """Return a page that the browser may keep, if it asks each time whether it is still the same.
 
-        The token of its forms differs each time and does not count: an older one of the same session is as good.
+        The token of its forms differs each time and does not count: an older one of the same `session` is as good.
         """
         text = self.text(template, values)
-        plain = text.replace(form_token, "") if form_token else text
+        plain = session + (text.replace(form_token, "") if form_token else text)
         etag = f'W/"{hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
         headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "Cookie, HX-Request, HX-Target"}
         if etag in (each.strip() for each in if_none_match.split(",")):
@@ -100,6 +112,11 @@ def here(path: str, **query: object) -> str:
 def segment(text: str) -> str:
     """Return a name as one part of a path; browsers take a part of nothing but dots for a way up, however written."""
     return quote(text, safe="", errors="replace")
+
+
+def tagged(tag: str) -> str:
+    """Return where a tag is shown: where its name is nothing but dots, which is no part of a path, its search is."""
+    return here("/search", q=word(tag)) if not tag.strip(".") else f"/tags/{segment(tag)}"
 
 
 def percent(score: float | None) -> str:

@@ -50,6 +50,11 @@ def new_guest() -> str:
     return secrets.token_urlsafe(24)
 
 
+def fingerprint(secret: str) -> str:
+    """Return what tells the pages of one session from those of another, and nothing of the session."""
+    return _sign(secret, "page")
+
+
 def form_token(secret: str) -> str:
     """Return a token for the forms of whoever has this secret."""
     nonce = secrets.token_urlsafe(_NONCE_BYTES)
@@ -72,7 +77,7 @@ def comes_from_elsewhere(request: Request) -> bool:
 
 
 def _sign(secret: str, nonce: str) -> str:
-    return hmac.new(secret.encode(), f"form {nonce}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode(), nonce.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def _set(request: Request, response: Response, name: str, value: str) -> None:

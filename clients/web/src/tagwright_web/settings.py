@@ -47,6 +47,11 @@ class Settings:
         for path in (self.tls_certificate, self.tls_key, self.server_ca_file):
             if path is not None and not path.is_file():
                 raise SettingsError(f"there is no file {path}")
+        for entry in filter(None, (part.strip() for part in self.trusted_proxies.split(","))):
+            try:
+                ipaddress.ip_network(entry)
+            except ValueError as err:
+                raise SettingsError(f"--trusted-proxies: {entry!r} is no address and no network: {err}") from err
         if self.tls_certificate is None and not (self.insecure or _loopback(self.host)):
             raise SettingsError(
                 f"{self.host} can be reached from other machines, and without TLS passwords could be read on the way: "

@@ -7,12 +7,16 @@ been read and is known to come from a page of ours.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import anyio.to_thread
+from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect, Request
@@ -32,6 +36,14 @@ log = logging.getLogger(__name__)
 
 View = Callable[["Visit"], Response]
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How many views may be at work at once, beside the common ones: those that take long, and those of guests."""
+
+    slow: CapacityLimiter
+    guests: CapacityLimiter
 
 
 class Visit:
@@ -79,6 +91,10 @@ class Visit:
         value = self._form.get(name, "")
         return value.strip() if isinstance(value, str) else ""
 
+    def was_given(self, name: str) -> bool:
+        """Whether the form had such a field at all."""
+        return name in self._form
+
     def secret_given(self, name: str) -> str:
         """Return a password as it was typed."""
         value = self._form.get(name, "")
@@ -99,6 +115,7 @@ class Visit:
             template,
             {**around, **values},
             form_token=self.form_token,
+            session=sessions.fingerprint(self._secret),
             if_none_match=self.request.headers.get("if-none-match", ""),
         )
 
@@ -110,24 +127,28 @@ class Visit:
         return RedirectResponse(target, status_code=303)
 
 
-def signed_in(view: View, *, admin: bool = False) -> Endpoint:
-    """Return an endpoint for those who have signed in; others are asked to, and come back."""
+def signed_in(view: View, *, admin: bool = False, slow: bool = False) -> Endpoint:
+    """Return an endpoint for those who have signed in; others are asked to, and come back.
+
+    A `slow` view waits for the model, or for a whole upload: it has threads that no other view needs.
+    """
 
     async def endpoint(request: Request) -> Response:
         token = sessions.token_of(request)
         if token is None:
             raise TokenInvalid("Sign in first.")
-        return await _visit(request, view, token=token, secret=token, admin=admin)
+        threads = _threads(request).slow if slow else None
+        return await _visit(request, view, token=token, secret=token, admin=admin, threads=threads)
 
     return endpoint
 
 
 def anyone(view: View) -> Endpoint:
-    """Return an endpoint for whoever comes: calls are made without a token."""
+    """Return an endpoint for whoever comes: calls are made without a token, and no number of them holds up others."""
 
     async def endpoint(request: Request) -> Response:
         guest = sessions.guest_of(request) or sessions.new_guest()
-        response = await _visit(request, view, token=None, secret=guest)
+        response = await _visit(request, view, token=None, secret=guest, threads=_threads(request).guests)
         if request.method == "GET" and guest != sessions.guest_of(request):
             sessions.make_guest(request, response, guest)
         return response
@@ -135,31 +156,22 @@ def anyone(view: View) -> Endpoint:
     return endpoint
 
 
-async def _visit(request: Request, view: View, *, token: str | None, secret: str, admin: bool = False) -> Response:
+async def _visit(
+    request: Request,
+    view: View,
+    *,
+    token: str | None,
+    secret: str,
+    admin: bool = False,
+    threads: CapacityLimiter | None = None,
+) -> Response:
     clients: Clients = request.app.state.clients
     form, user = FormData(), None
-    address = request.client.host if request.client else None
+    address = address_of(request)
 
     def who() -> User:
         with clients.lend(token, address) as client:
             return client.who_am_i().user
-
-    if request.method == "POST":
-        sent = request.headers.get("x-form-token")
-        try:
-            _check_origin(request)
-            if token is not None:  # before the form is read: some gigabytes may come
-                user = await run_in_threadpool(who)
-                _check_role(user, admin=admin)
-            if sent is not None:
-                _check_form(secret, sent)
-        except (Failure, TagwrightError):
-            await _read_away(request)
-            raise
-        form = await _read(request)
-        if sent is None:
-            filled_in = form.get("form_token")
-            _check_form(secret, filled_in if isinstance(filled_in, str) else "")
 
     def answer() -> Response:
         with clients.lend(token, address) as client:
@@ -171,7 +183,23 @@ async def _visit(request: Request, view: View, *, token: str | None, secret: str
             return view(visit)
 
     try:
-        return await run_in_threadpool(answer)
+        if request.method == "POST":
+            sent = request.headers.get("x-form-token")
+            try:
+                _check_origin(request)
+                if token is not None:  # before the form is read: some gigabytes may come
+                    user = await run_in_threadpool(who)
+                    _check_role(user, admin=admin)
+                if sent is not None:
+                    _check_form(secret, sent)
+            except (Failure, TagwrightError):
+                await _read_away(request)
+                raise
+            form = await _read(request)
+            if sent is None:
+                filled_in = form.get("form_token")
+                _check_form(secret, filled_in if isinstance(filled_in, str) else "")
+        return await anyio.to_thread.run_sync(answer, limiter=threads)
     except (Failure, TagwrightError):
         raise
     except Exception as err:
@@ -179,6 +207,13 @@ async def _visit(request: Request, view: View, *, token: str | None, secret: str
         raise Failure(500, "Something went wrong", "The log of the pages says what. Nothing is lost.") from err
     finally:
         await form.close()
+
+
+def address_of(request: Request) -> str | None:
+    """Return the address that the browser comes from, where it is one: proxies may say anything."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(request.client.host)) if request.client else None
+    return None
 
 
 async def _read_away(request: Request) -> None:
@@ -223,7 +258,13 @@ def _check_form(secret: str, token: str) -> None:
             403,
             "This form is out of date",
             "It was made before you signed in, or by a page that is not ours. Nothing was done. Load the page again.",
+            stale=True,
         )
+
+
+def _threads(request: Request) -> Threads:
+    threads: Threads = request.app.state.threads
+    return threads
 
 
 def _pages(request: Request) -> Pages:

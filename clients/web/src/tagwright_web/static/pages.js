@@ -138,17 +138,13 @@
   document.addEventListener("keydown", (event) => {
     const at = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return;
-    if (event.key === "/") {
-      event.preventDefault();
-      document.getElementById("q")?.focus();
-      return;
-    }
     if (!document.getElementById("tags")) return;
-    const all = lines(), now = all.indexOf(at.closest(".tag"));
-    if (event.key === "a" && document.getElementById("add-tag")) {
+    // Letters count only where one is at work with the tags: elsewhere they are other programs' (WCAG 2.1.4).
+    const all = lines(), now = all.indexOf(at.closest(".tag")), here = at.closest(".photo .about") !== null;
+    if (here && event.key === "a" && document.getElementById("add-tag")) {
       event.preventDefault();
       document.getElementById("add-tag").focus();
-    } else if (event.key === "w") document.querySelector("[data-key=w]")?.click();
+    } else if (here && event.key === "w") document.querySelector("[data-key=w]")?.click();
     else if (all.length && (event.key === "ArrowDown" || event.key === "ArrowUp") && (now >= 0 || at === document.body || at.id === "main")) {
       event.preventDefault();
       const next = now < 0 ? 0 : (now + (event.key === "ArrowDown" ? 1 : all.length - 1)) % all.length;
@@ -171,7 +167,11 @@
       const line = all.find((each) => nameOf(each) === name) || all[Math.min(place, all.length - 1)];
       (line?.querySelector("button") || line?.querySelector("a"))?.focus();
       place = -1;
-    } else if (event.target.id === "tags") document.getElementById("add-tag")?.focus();
+    } else if (event.target.id === "tags" && event.detail.requestConfig?.elt.matches(".add")) {
+      document.getElementById("add-tag")?.focus();
+    }
+    const spoken = event.target.querySelector?.("[data-spoken]"), speaker = document.getElementById("spoken");
+    if (spoken && speaker) speaker.textContent = spoken.textContent;
   });
   // A notice is about what was done last: the next thing done takes it away, but not a page that looks how far it is.
   document.addEventListener("htmx:beforeRequest", (event) => {

@@ -13,6 +13,8 @@
     return element;
   };
 
+  const mib = (bytes) => (bytes / 1048576).toLocaleString("en", { maximumFractionDigits: 1 });
+
   class Uploads {
     constructor(form) {
       this.form = form;
@@ -25,6 +27,7 @@
       this.failed = [];
       this.counts = { all: 0, kept: 0, existing: 0, failed: 0, underWay: 0, passedOver: 0 };
       this.held = false; // until somebody has signed in again
+      this.stranger = ""; // who has signed in meanwhile, if it is somebody else
       this.telling = 0;
       this.began = null; // when, and with how many done
       this.parts = this.shown();
@@ -43,8 +46,8 @@
         }
         const one = { file: file.file || file, path, item: null, tries: 0 };
         this.counts.all++;
-        this.waiting.push(one);
         if (!this.brief) this.list.prepend(this.itemOf(one));
+        this.waiting.push(one);
       }
       this.go();
     }
@@ -79,8 +82,10 @@
         this.list.prepend(this.itemOf(one));
         while (this.list.childElementCount > LINES) this.list.lastElementChild.remove();
       }
+      const most = Number(this.form.dataset.mostBytes);
+      if (one.file.size > most) return this.fail(one, `It has ${mib(one.file.size)} MiB; at most ${mib(most)} are taken.`);
       const data = new FormData();
-      for (const field of this.form.querySelectorAll("[data-send], [name=tags], [name=author], [name=shared]:checked, [name=embedded]:checked"))
+      for (const field of this.form.querySelectorAll("[name=tags], [name=author], [name=shared]:checked, [name=embedded]:checked"))
         data.append(field.name, field.value);
       if (this.brief) data.append("brief", "1");
       data.append("photo", one.file, one.file.name);
@@ -109,25 +114,29 @@
         this.put(one.item, request.response);
         if (one.item.querySelector("[data-existing]")) this.counts.existing++;
         this.go();
-      } else if (status === 401 || (status === 403 && !(await this.renewed(one)))) {
+      } else if (status === 401) {
         this.counts.underWay--;
-        this.hold(one, request.response);
-      } else if (status === 403 && one.tries <= 2) {
+        this.hold(one);
+      } else if (status === 403 && request.getResponseHeader("X-Form-Token") === "stale") {
+        const renewed = one.tries++ < 2 && (await this.renew());
         this.counts.underWay--;
+        if (!renewed) return this.hold(one);
         this.waiting.unshift(one);
         this.go();
       } else if (status === 429 || status === 503 || status === 504) {
         this.later(one, Number(request.getResponseHeader("Retry-After")) || 2, this.words(request.response));
       } else this.fail(one, this.words(request.response) || `The answer was ${status}.`);
     }
-    // The form's token is bound to the session: after signing in anew there is another one.
-    async renewed(one) {
-      one.tries++;
+    // The form's token is bound to the session: after signing in anew there is another one. Somebody else's will not do.
+    async renew() {
       try {
         const answer = await fetch("/session", { headers: { "HX-Request": "true" } });
         if (!answer.ok) return false;
-        this.token = (await answer.json()).form_token;
-        return one.tries <= 2;
+        const { username, form_token: token } = await answer.json();
+        this.stranger = username === this.form.dataset.username ? "" : username;
+        if (this.stranger) return false;
+        this.token = token;
+        return true;
       } catch { return false; }
     }
     later(one, seconds, why) {
@@ -175,12 +184,9 @@
       this.tell();
     }
     async resume() {
-      try {
-        const answer = await fetch("/session", { headers: { "HX-Request": "true" } });
-        if (!answer.ok) return;
-        this.token = (await answer.json()).form_token;
-      } catch { return; }
+      if (!(await this.renew())) return this.tell();
       this.held = false;
+      for (const one of this.waiting) one.tries = 0;
       this.go();
     }
     retry() {
@@ -204,7 +210,7 @@
     shown() {
       const said = made("p", "said"), bar = document.createElement("progress"), loud = made("p", "hidden");
       const notice = made("div", "notice error"), link = made("a", "", "Sign in again in another tab");
-      const goOn = made("button", "", "Go on"), again = made("button", "", "Try those that failed again");
+      const goOn = made("button", "", "Go on"), why = made("span"), again = made("button", "", "Try those that failed again");
       bar.setAttribute("aria-label", "Photos that are done");
       loud.setAttribute("role", "status");
       notice.setAttribute("role", "alert");
@@ -213,7 +219,7 @@
       goOn.type = again.type = "button";
       goOn.addEventListener("click", () => this.resume());
       again.addEventListener("click", () => this.retry());
-      return { said, bar, loud, notice, link, goOn, again };
+      return { said, bar, loud, notice, why, link, goOn, again };
     }
     tell() {
       this.telling ||= setTimeout(() => { this.telling = 0; this.tellNow(); }, TELL_MS);
@@ -221,7 +227,7 @@
     tellNow() {
       const { all, kept, existing, failed, passedOver } = this.counts, parts = this.parts;
       if (!all && !passedOver) return;
-      if (!parts.said.isConnected) this.state.replaceChildren(parts.said, parts.bar, ...(this.brief ? [parts.loud] : []));
+      if (!parts.said.isConnected) this.state.replaceChildren(parts.said, parts.bar, parts.loud);
       const ended = !this.busy && !this.held, done = kept + failed;
       if (ended || this.held) this.began = null; // the pace is that of the photos since it went on
       const words = [`${number(kept)} of ${number(all)} kept`];
@@ -233,11 +239,15 @@
       parts.bar.value = done;
       if (ended && parts.loud.textContent !== parts.said.textContent) parts.loud.textContent = parts.said.textContent;
       if (this.held && !parts.notice.isConnected) {
-        parts.notice.replaceChildren("Your session has ended. The photos that are left wait here. ", parts.link, ", then ", parts.goOn);
+        parts.notice.replaceChildren(parts.why, parts.link, ", then ", parts.goOn);
         parts.bar.after(parts.notice);
       } else if (!this.held) parts.notice.remove();
       if (failed && !this.busy) this.state.append(parts.again);
       else parts.again.remove();
+      const why = this.stranger
+        ? `You are signed in as ${this.stranger} now. The photos that are left are ${this.form.dataset.username}'s and wait here. `
+        : "Your session has ended. The photos that are left wait here. ";
+      if (parts.why.textContent !== why) parts.why.textContent = why;
       const heading = this.failures?.querySelector("h2");
       if (heading) heading.textContent = `${number(failed)} failed${failed > FAILURES ? `, the first ${number(FAILURES)} of them` : ""}`;
     }
@@ -276,7 +286,7 @@
       input.addEventListener("change", () => { uploads.add(input.files); input.value = ""; });
     const camera = document.getElementById("camera");
     if (camera && window.matchMedia("(pointer: coarse)").matches) {
-      camera.disabled = false;
+      camera.disabled = camera.hidden = false;
       form.querySelector("label[for=camera]").hidden = false;
     }
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -291,7 +301,8 @@
     document.addEventListener("drop", async (event) => {
       if (elsewhere(event)) return;
       const { items, files } = event.dataTransfer;
-      if (uploads.brief) uploads.add(await filesOf([...items].map((item) => item.webkitGetAsEntry?.())));
+      const entries = [...items].map((item) => item.webkitGetAsEntry?.());
+      if (uploads.brief || entries.some((entry) => entry?.isDirectory)) uploads.add(await filesOf(entries));
       else uploads.add([...files]);
     });
   });

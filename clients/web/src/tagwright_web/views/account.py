@@ -39,7 +39,9 @@ def change_password(visit: Visit) -> Response:
 def create_key(visit: Visit) -> Response:
     """Make a key, and show it this once."""
     days = visit.given("days")
-    expires = datetime.now(timezone.utc) + timedelta(days=int(days)) if days in LIFETIMES and days else None
+    if days not in LIFETIMES or not visit.was_given("days"):
+        raise Failure(400, "No key was made", "Say when it ends.")
+    expires = datetime.now(timezone.utc) + timedelta(days=int(days)) if days else None
     made = visit.client.create_api_key(visit.given("name"), visit.all_given("scope"), expire_time=expires)
     return _show(visit, made)
 

@@ -13,8 +13,10 @@ from tagwright_web.grids import cell_of
 from tagwright_web.pages import segment
 from tagwright_web.visits import Visit
 
-_KEPT_S = 3600  # a photo's pixels never change, but whoever may see it can
+_KEPT_S = 600  # a photo's pixels never change; who may see it can, and then a browser that saw it may for so long
 _SIMILAR = 12
+# A photo in a tab of its own: the browser makes a page for it, with styles in that page.
+_PHOTO_POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _REVIEWS = {"confirm": "confirmed", "reject": "rejected", "add": "added", "reset": "as it was"}
 
 
@@ -95,6 +97,7 @@ def _pixels(visit: Visit, variant: str) -> Response:
         "etag": f'"{segment(id)}-{variant.lower()}"',  # an id is never used for another photo
         "cache-control": f"private, max-age={_KEPT_S}",
         "vary": "Cookie",  # another account on this browser is not shown what the last one saw
+        "content-security-policy": _PHOTO_POLICY,
     }
     if headers["etag"] in visit.request.headers.get("if-none-match", ""):
         visit.client.image(id)  # it may be gone, or not be the visitor's to see any more
@@ -112,6 +115,7 @@ def _show(visit: Visit, image: Image, *, refinement: object = None, judged: tupl
         image=image,
         editable=_editable(visit, image),
         said="",
+        described=cell_of(image).described,
         duplicates=image.near_duplicate_ids,
         refinement=refinement,
         judged=judged,

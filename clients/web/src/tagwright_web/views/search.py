@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import JSONResponse, Response
 
-from tagwright_client import ArgumentInvalid, SearchResults
-from tagwright_web.failures import Failure
+from tagwright_client import ArgumentInvalid, QueryInvalid, SearchResults
+from tagwright_web.failures import Failure, failure_of
 from tagwright_web.grids import Grid, grid_of
 from tagwright_web.pages import here
 from tagwright_web.queries import narrowed, word
@@ -21,21 +21,30 @@ _SUGGESTIONS = 8
 def show(visit: Visit) -> Response:
     """Show what a query finds, or what looks like a photo, or both."""
     query, order, like = visit.asked("q").strip(), _order(visit.asked("order")), visit.asked("like")
+    if like and order == "newest":
+        order = "relevance"  # with an example the most alike come first
     token = visit.asked("page")
     results = visit.client.search(
         query,
         example_image_id=like or None,
-        ranking="relevance" if like and order == "newest" else order,
+        ranking=order,
         include_facets=not token,
         max_facets=_FACETS,
         include_tags=True,
         page_size=_PAGE,
         page_token=token,
     )
-    grid = grid_of(results, lambda page: here("/search", q=query, order=_said(order), like=like, page=page))
+    try:
+        grid = grid_of(results, lambda page: here("/search", q=query, order=_said(order), like=like, page=page))
+    except QueryInvalid as err:
+        if visit.part_wanted:
+            raise  # a notice above what was found before
+        response = _page(visit, None, None, query=query, order=order, like=like, failure=failure_of(err))
+        response.status_code = failure_of(err).status
+        return response
     if token and visit.part_wanted:
         return visit.show("parts/cells.html", grid=grid)
-    return _found(visit, results, grid, query=query, order=order, like=like)
+    return _page(visit, results, grid, query=query, order=order, like=like)
 
 
 def by_photo(visit: Visit) -> Response:
@@ -46,13 +55,11 @@ def by_photo(visit: Visit) -> Response:
     results = visit.client.search(
         query,
         example=files[0].file.read(),
-        include_facets=True,
-        max_facets=_FACETS,
         include_tags=True,
         page_size=_BY_PHOTO,
     )
     grid = grid_of(results, lambda page: "")
-    return _found(visit, results, grid, query=query, order="relevance", by_photo=True)
+    return _page(visit, results, grid, query=query, order="relevance", by_photo=True)
 
 
 def suggest(visit: Visit) -> Response:
@@ -66,10 +73,34 @@ def suggest(visit: Visit) -> Response:
     )
 
 
-def _found(
-    visit: Visit, results: SearchResults, grid: Grid, *, query: str, order: str, like: str = "", by_photo: bool = False
+def _page(
+    visit: Visit,
+    results: SearchResults | None,
+    grid: Grid | None,
+    *,
+    query: str,
+    order: str,
+    like: str = "",
+    by_photo: bool = False,
+    failure: Failure | None = None,
 ) -> Response:
-    facets = [
+    return visit.show(
+        "parts/results.html" if visit.part_wanted == "results" else "search.html",
+        grid=grid,
+        facets=_facets(results, query, order, like) if results is not None else [],
+        query=query,
+        order=order,
+        orders={value: words for value, words in ORDERS.items() if not (like and value == "newest")},
+        like=like,
+        by_photo=by_photo,
+        understood=results.understood_query if results is not None else "",
+        took_ms=results.timings.total_ms if results is not None else 0.0,
+        failure=failure,
+    )
+
+
+def _facets(results: SearchResults, query: str, order: str, like: str) -> list[dict[str, object]]:
+    return [
         {
             "tag": facet.tag,
             "count": facet.count,
@@ -79,18 +110,6 @@ def _found(
         for facet in results.facets
         if facet.count < results.total_count  # whatever all have narrows nothing down
     ]
-    return visit.show(
-        "parts/results.html" if visit.part_wanted == "results" else "search.html",
-        grid=grid,
-        facets=facets,
-        query=query,
-        order=order,
-        orders=ORDERS,
-        like=like,
-        by_photo=by_photo,
-        understood=results.understood_query,
-        took_ms=results.timings.total_ms,
-    )
 
 
 def _order(text: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tagwright_client import LoginFailed, Overloaded, RateLimited, TagwrightError
 from tagwright_web import sessions
+from tagwright_web.clients import Clients
 from tagwright_web.failures import failure_of
-from tagwright_web.visits import Visit
+from tagwright_web.visits import Visit, address_of
 
 
 def show(visit: Visit) -> Response:
@@ -21,6 +25,7 @@ def sign_in(visit: Visit) -> Response:
         login = visit.client.login(visit.given("username"), visit.secret_given("password"))
     except (LoginFailed, RateLimited, Overloaded) as err:
         return _ask(visit, error=err)
+    _end(visit, sessions.token_of(visit.request))
     response = RedirectResponse(local(visit.given("next")), status_code=303)
     sessions.begin(visit.request, response, login.access_token)
     return response
@@ -29,6 +34,7 @@ def sign_in(visit: Visit) -> Response:
 def sign_out(visit: Visit) -> Response:
     """End the session, at the server first."""
     visit.client.logout()
+    visit.request.app.state.clients.forget(sessions.token_of(visit.request))
     response = RedirectResponse("/sign-in?left=1", status_code=303)
     sessions.end(visit.request, response)
     return response
@@ -41,8 +47,18 @@ def session(visit: Visit) -> Response:
 
 def local(path: str) -> str:
     """Return an address to go on to after signing in: ours, whatever it says."""
-    ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    ours = path.startswith("/") and not path.startswith(("//", "/\\")) and not re.search(r"[\x00-\x20\x7f]", path)
     return path if ours else "/"
+
+
+def _end(visit: Visit, token: str | None) -> None:
+    """End the session that the browser had before: whoever signs in anew has no use for it."""
+    if token is None:
+        return
+    clients: Clients = visit.request.app.state.clients
+    with suppress(TagwrightError), clients.lend(token, address_of(visit.request)) as before:
+        before.logout()
+    clients.forget(token)
 
 
 def _ask(visit: Visit, error: TagwrightError | None = None) -> Response:

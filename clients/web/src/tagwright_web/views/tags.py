@@ -20,11 +20,14 @@ def show_all(visit: Visit) -> Response:
     order = "NAME" if visit.asked("order") == "name" else "COUNT"
     entries = visit.client.tags(order=order, page_size=_A_PAGE, page_token=visit.asked("page"))
     shown = entries.next_page()
-    following = here("/tags", order="name" if order == "NAME" else None, page=entries.next_page_token)
+    given = visit.asked("most")  # bars of later pages are beside the longest of the first
+    most = int(given) if given.isdecimal() and len(given) < 12 else max((each.image_count for each in shown), default=1)
+    most = max(1, most)
+    following = here("/tags", most=most, order="name" if order == "NAME" else None, page=entries.next_page_token)
     return visit.show(
         "parts/tag_entries.html" if visit.part_wanted else "tags.html",
         entries=shown,
-        most=max((each.image_count for each in shown), default=1),
+        most=most,
         following=following if entries.next_page_token else "",
         order=order,
     )

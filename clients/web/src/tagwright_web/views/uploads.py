@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from tagwright_client import ImageRejected, PhotoTags, QuotaExceeded, Tag
+from tagwright_client import PhotoTags, Tag, TagwrightError, TokenInvalid
 from tagwright_web.decisions import Judged, judged
 from tagwright_web.failures import Failure, failure_of
 from tagwright_web.visits import Visit
@@ -47,7 +47,11 @@ def upload(visit: Visit) -> Response:
     for file in files:
         try:
             uploaded.append(_kept(visit, file))
-        except (ImageRejected, QuotaExceeded) as err:
+        except TokenInvalid as err:
+            if not uploaded:
+                raise
+            uploaded.append(Uploaded(_name(file), failure=failure_of(err)))
+        except TagwrightError as err:
             uploaded.append(Uploaded(_name(file), failure=failure_of(err)))
     return visit.show("upload.html", uploaded=uploaded)
 

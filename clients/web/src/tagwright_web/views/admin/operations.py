@@ -96,14 +96,15 @@ def changes(operation: Operation) -> tuple[Changed, ...]:
 
 
 def _applied(visit: Visit, tried: Operation) -> Operation:
-    """Begin what an operation tried, with the very photos and the model that it named."""
+    """Begin what an operation tried, with the same filter and model, for photos that were there when it was tried."""
     meant = tried.filter
+    before = min(filter(None, (meant.create_time_before, tried.create_time)), default=None)
     return visit.client.retag(
         ids=meant.ids or None,
         source_sha256s=meant.source_sha256s or None,
         owner=meant.owner or None,
         create_time_from=meant.create_time_from,
-        create_time_before=meant.create_time_before,
+        create_time_before=before,
         model_version=meant.model_version or None,
         except_model_version=meant.except_model_version or None,
         untagged=meant.untagged,
