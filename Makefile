@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --no-input --no-deps
 LOCKED := $(PIP) --require-hashes
 EDITABLE := $(PIP) --no-build-isolation
-RUN_DISTS := protos clients/python clients/admin server
+RUN_DISTS := protos clients/python clients/admin clients/web server
 VERBS := help setup demo serve test check proto lock train evaluate evaluate-refinement evaluate-search bench clean
 
 .PHONY: $(VERBS) check-format check-lint check-types check-imports check-protos check-repository
@@ -32,9 +32,9 @@ setup: $(VENV)/.dev ## make .venv with everything: server, command line, trainin
 demo: $(VENV)/.run ## start a server with its Triton, tag the sample photos, say what to try next
 	@$(BIN)/python demo/demo.py $(ARGS)
 
-serve: $(VENV)/.run ## run the server until Ctrl-C, the first time with an account; ARGS are its flags
+serve: $(VENV)/.run ## run the server and its web pages until Ctrl-C, the first time with an account; ARGS are the server's flags
 	@$(BIN)/tagwright-server admin first $(ARGS) | sed 's,tagwright login,$(BIN)/&,'
-	@exec $(BIN)/tagwright-server $(ARGS)
+	@exec $(BIN)/tagwright-web --with-server -- $(ARGS)
 
 test: $(VENV)/.dev ## run every test; ARGS go to pytest
 	@$(BIN)/python -m pytest $(ARGS)

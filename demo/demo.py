@@ -1,9 +1,10 @@
 """`make demo`: a Tagwright server with its Triton and an account of its own tags the sample photos.
 
 Shows the tags and where the time went, then keeps some of the photos with tags that people gave them, corrects the
-model, has tags judged that people might have given, and finds photos by their tags and by their look. Uses what is
-installed beside the Python that runs it; its store is a temporary folder, and nothing is left behind. Arguments go to
-the server (`--inference=local`). Ends the server whatever happens; the exit code is 0 only if everything worked.
+model, has tags judged that people might have given, finds photos by their tags and by their look, and ends with the
+address of the web pages, which stay until Ctrl-C where somebody sits at a terminal. Uses what is installed beside the
+Python that runs it; its store is a temporary folder, and nothing is left behind. Arguments go to the server
+(`--inference=local`). Ends the server whatever happens; the exit code is 0 only if everything worked.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from types import FrameType
 from typing import Any
 
 import grpc
+import web_pages
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 from rich.console import Console, Group
@@ -78,8 +80,9 @@ def main(arguments: Sequence[str]) -> int:
             show_library(client, out)
             show_refinement(client, out)
             show_search(client, out)
+            show_pages(url, Path(folder), out)
         out.print("The server has ended cleanly.\n")
-    except (DemoError, TagwrightError) as err:
+    except (DemoError, web_pages.PagesError, OSError, TagwrightError) as err:
         print(f"demo: {err}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -262,6 +265,11 @@ def show_search(client: Client, out: Console) -> None:
     out.print()
 
 
+def show_pages(url: str, folder: Path, out: Console) -> None:
+    """Show where people find all this in a browser."""
+    web_pages.show(url, "admin", (folder / "admin-password").read_text().strip(), folder / "pages.log", out)
+
+
 def halved(path: Path) -> bytes:
     """Return the photo as a JPEG of half its size."""
     out = io.BytesIO()
@@ -309,7 +317,7 @@ def show_next(out: Console) -> None:
     command = Path(os.path.relpath(Path(sys.executable).parent)) / "tagwright"
     photos = os.path.relpath(PHOTOS)
     steps = (
-        ("make serve", "keeps a server running, and says how to sign in; the rest goes into another terminal"),
+        ("make serve", "keeps a server and its web pages running, and says how to sign in; the rest: another terminal"),
         (f"{command} login admin --password-file …", "as make serve says"),
         (f"{command} tag {photos}", "photos and folders of yours"),
         (f"{command} tag --target-precision 0.9 {photos}", "only what is right nine times in ten"),

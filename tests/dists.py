@@ -14,6 +14,7 @@ FOLDERS = {
     "tagwright-admin": ROOT / "clients" / "admin",
     "tagwright-server": ROOT / "server",
     "tagwright-training": ROOT / "training",
+    "tagwright-web": ROOT / "clients" / "web",
 }
 
 

@@ -125,7 +125,7 @@ class FakeAuth(AuthServiceServicer):
 
     def ListUsers(self, request: pb.ListUsersRequest, context: Any) -> pb.ListUsersResponse:
         self._caller(self._note("ListUsers", request, context), context, admin=True)
-        page, following = self._page([self.users[name] for name in sorted(self.users)], request.page_token)
+        page, following = self._page([self.users[name] for name in sorted(self.users)], request)
         return pb.ListUsersResponse(users=page, next_page_token=following)
 
     def UpdateUser(self, request: pb.UpdateUserRequest, context: Any) -> pb.UpdateUserResponse:
@@ -168,7 +168,7 @@ class FakeAuth(AuthServiceServicer):
         call = self._note("ListApiKeys", request, context)
         name = request.username or self._caller(call, context).username
         keys = [key for key in self.keys.values() if key.username == name]
-        page, following = self._page(keys[::-1], request.page_token)
+        page, following = self._page(keys[::-1], request)
         return pb.ListApiKeysResponse(api_keys=page, next_page_token=following)
 
     def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Any) -> pb.RevokeApiKeyResponse:
@@ -183,7 +183,7 @@ class FakeAuth(AuthServiceServicer):
 
     def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Any) -> pb.ListAuditEventsResponse:
         self._caller(self._note("ListAuditEvents", request, context), context, admin=True)
-        page, following = self._page(self.events, request.page_token)
+        page, following = self._page(self.events, request)
         return pb.ListAuditEventsResponse(events=page, next_page_token=following)
 
     def _note(self, name: str, request: Any, context: Any) -> Call:
@@ -208,9 +208,9 @@ class FakeAuth(AuthServiceServicer):
             abort(context, status(5, "no such user", reason="NOT_FOUND"))
         return self.users[name]
 
-    def _page(self, everything: list[Any], token: str) -> tuple[list[Any], str]:
-        start = int(token or 0)
-        end = start + self.page_size
+    def _page(self, everything: list[Any], request: Any) -> tuple[list[Any], str]:
+        start = int(request.page_token or 0)
+        end = start + (request.page_size or self.page_size)
         return everything[start:end], str(end) if end < len(everything) else ""
 
     def _add(self, name: str, password: str, role: user_pb2.Role.ValueType) -> user_pb2.User:

@@ -50,6 +50,8 @@ def bench(
     refine_photos: Annotated[str, typer.Option(help="sizes of the libraries that are made up for refine")] = "20000",
     search_photos: Annotated[str, typer.Option(help="the same for search")] = "20000",
     search_databases: Annotated[str, typer.Option(help="databases for search, separated by commas")] = "",
+    web_photos: Annotated[int, typer.Option(min=100, help="size of the library that is made up for web")] = 20_000,
+    web_rounds: Annotated[int, typer.Option(min=1, help="how often each thing is measured in web")] = 20,
     list_them: Annotated[bool, typer.Option("--list", help="list the scenarios and end")] = False,
 ) -> None:
     """Measure how fast photos become tags, beside the fastest loop without a server on the same cores.
@@ -96,6 +98,9 @@ def bench(
             refine_photos=_sizes(refine_photos),
             search_photos=_sizes(search_photos),
             search_databases=tuple(_chosen(search_databases, {name: name for name in DATABASES}, "database")),
+            data=data,
+            web_photos=web_photos,
+            web_rounds=web_rounds,
             step=stack.enter_context(_progress()),
             stack=stack,
         )

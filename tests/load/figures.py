@@ -67,6 +67,14 @@ def latency(took_ms: Sequence[float]) -> dict[str, Figure]:
     return {"p50_ms": float(p50), "p99_ms": float(p99)}
 
 
+def spread(values: Sequence[float], unit: str) -> dict[str, Figure]:
+    """Return the median and what 95 % are within, in whatever the values are in."""
+    if not values:
+        return {f"median_{unit}": None, f"p95_{unit}": None}
+    middle, most = np.percentile(values, (50, 95))
+    return {f"median_{unit}": float(middle), f"p95_{unit}": float(most)}
+
+
 def rate(completions: Sequence[Completion], since_s: float, until_s: float) -> float | None:
     """Return photos a second between two moments; None where there were none.
 

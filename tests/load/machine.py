@@ -14,6 +14,7 @@ import psutil
 _PACKAGES = (
     "tagwright-server",
     "tagwright-client",
+    "tagwright-web",
     "torch",
     "nvidia-pytriton",
     "tritonclient",
@@ -22,6 +23,9 @@ _PACKAGES = (
     "protobuf",
     "numpy",
     "pillow",
+    "starlette",
+    "uvicorn",
+    "playwright",
 )
 _BUSY_PERCENT = 10.0  # the bench itself uses none before it starts
 

@@ -6,6 +6,8 @@ photograph of that size has.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +20,7 @@ COUNT = 24
 SIZE = (500, 375)
 SIZE_BYTES = 100_000
 _GRAIN = 5.0  # what a sensor adds, in levels of 255; without it enlarged photos are too easy to decode
+_CORNER, _COLOUR_STEP = 16, 7  # pixels, and levels of 256: enough to be other pixels when encoded anew
 _SUFFIXES = (".jpg", ".jpeg")
 
 
@@ -39,6 +42,12 @@ def from_folder(folder: Path) -> Photos:
     return Photos(files, f"{len(files)} photos of the folder {folder.name!r}, {_kilobytes(files)}")
 
 
+def largest(folder: Path, most_bytes: int) -> Path:
+    """Take the largest JPEG of `folder` up to a size, the smallest where all are larger; raises FileNotFoundError."""
+    files = sorted(from_folder(folder).files, key=lambda file: file.stat().st_size)
+    return next((file for file in reversed(files) if file.stat().st_size <= most_bytes), files[0])
+
+
 def generate(sources: Path, folder: Path, *, count: int = COUNT) -> Photos:
     """Write `count` photos made from those of `sources` into `folder`: cut, enlarged, mirrored, with some grain."""
     originals = [Image.open(file).convert("RGB") for file in from_folder(sources).files]
@@ -51,6 +60,18 @@ def generate(sources: Path, folder: Path, *, count: int = COUNT) -> Photos:
         files.append(file)
     width, height = SIZE
     return Photos(tuple(files), f"{count} photos of {width} x {height} made from the demo's, {_kilobytes(files)}")
+
+
+def versions(file: Path, folder: Path) -> Iterator[Path]:
+    """Write a photo into `folder` again and again, each time with another corner: no server has had it before."""
+    for number in itertools.count():
+        with Image.open(file) as photo:
+            corner = [side - _CORNER for side in photo.size]
+            patch = Image.new("L", (_CORNER, _CORNER), number * _COLOUR_STEP % 256)
+            photo.paste(patch.convert(photo.mode), (corner[0], corner[1]))
+            path = folder / f"{file.stem}-{number}.jpg"
+            photo.save(path, "JPEG", quality="keep")
+        yield path
 
 
 def _variant(original: Image.Image, chance: np.random.Generator) -> Image.Image:

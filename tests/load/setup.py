@@ -36,6 +36,9 @@ class Setup:
     refine_photos: tuple[int, ...] = (20_000,)  # sizes of made-up libraries
     search_photos: tuple[int, ...] = (20_000,)
     search_databases: tuple[str, ...] = DATABASES
+    data: Path | None = None  # a folder of somebody's own JPEGs, from which `photos` are then
+    web_photos: int = 20_000
+    web_rounds: int = 20
     cores: int = field(default_factory=cores)
 
     @cached_property

@@ -2,20 +2,25 @@
 
 Each photo is one of the starter library's, moved a little: its embedding with noise, most of its tags, a few that are
 rare, and labels that the model found. So the look of photos and the use of tags have the clusters and the long tail of
-real ones. There are no bytes of photos: `check` would complain, and nobody may ask for a thumbnail.
+real ones. The bytes of photos are those of a few `pictures`, which `lay` puts there under all their names; without,
+there are none and nobody may ask for a thumbnail. `check` would complain of both.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tagwright_server.store.image_records import TagSource
 from tagwright_server.store.records import Account, Role
@@ -51,6 +56,46 @@ class Seed:
     tags: Sequence[Sequence[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a JPEG of the library is like; without a file nobody may look at it."""
+
+    size_bytes: int
+    width: int
+    height: int
+    file: Path | None = None
+
+    @classmethod
+    def of(cls, file: Path) -> Picture:
+        """Look at a file."""
+        with Image.open(file) as photo:
+            width, height = photo.size
+        return cls(file.stat().st_size, width, height, file)
+
+
+_NO_PICTURES = (Picture(6000, 128, 128),)
+
+
+def lay(folder: Path, pictures: Sequence[Picture], photos: int) -> None:
+    """Put the bytes of so many photos where a server keeps them, the same bytes under many names."""
+    for number in range(1, photos + 1):
+        at, first = (_blob(folder, each) for each in (number, (number - 1) % len(pictures) + 1))
+        if at != first:
+            os.link(first, at)
+        elif (file := pictures[number - 1].file) is not None:
+            at.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, at)
+
+
+def _digest(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def _blob(folder: Path, number: int) -> Path:
+    name = _digest(number).hex()
+    return folder / name[:2] / name
+
+
 def owners() -> list[str]:
     """Return the names of the accounts that made-up photos belong to."""
     return [f"owner{at}" for at in range(_OWNERS)]
@@ -63,6 +108,7 @@ def fill(
     photos: int,
     labels: Sequence[str],
     model_version: str,
+    pictures: Sequence[Picture] = _NO_PICTURES,
     advance: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write so many photos into a server's database, `sqlite:///PATH` or `postgresql://...`, while none runs on it.
@@ -86,7 +132,7 @@ def fill(
         write("tag (number, name)", list(enumerate(names, 1)))
         write("model (number, name)", [(1, model_version)])
         numbers = {name: number for number, name in enumerate(names, 1)}
-        made = _Made([account.id for account in accounts], numbers, [numbers[label] for label in labels])
+        made = _Made([account.id for account in accounts], numbers, [numbers[label] for label in labels], pictures)
         for done, rows in _blocks(seed, photos, made, np.random.default_rng(1)):
             for table, some in rows.items():
                 write(table, some)
@@ -145,11 +191,12 @@ Rows = dict[str, list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What photos are made of: ids of accounts, numbers of tags by name, and those of labels, the commonest first."""
+    """What photos are made of: ids of accounts, numbers of tags by name, those of labels, commonest first, bytes."""
 
     accounts: Sequence[str]
     tags: dict[str, int]
     labels: Sequence[int]
+    pictures: Sequence[Picture]
 
 
 def _blocks(seed: Seed, photos: int, made: _Made, rng: np.random.Generator) -> Iterator[tuple[int, Rows]]:
@@ -163,9 +210,10 @@ def _blocks(seed: Seed, photos: int, made: _Made, rng: np.random.Generator) -> I
         hashes = rng.integers(0, 2**16, size=(len(numbers), 4)).tolist()
         rows: Rows = {_CONTENT: [], _EMBEDDING: [], _IMAGE: [], _TAG: []}
         for number, source, vector, bands in zip(numbers, sources.tolist(), vectors, hashes, strict=True):
-            digest = number.to_bytes(32, "big")
+            digest, picture = _digest(number), made.pictures[(number - 1) % len(made.pictures)]
+            size = (picture.size_bytes, "JPEG", picture.width, picture.height)
             whole = sum(band << (16 * at) for at, band in enumerate(bands))
-            rows[_CONTENT].append((number, digest, 6000, "JPEG", 128, 128, whole - (whole >> 63 << 64), *bands))
+            rows[_CONTENT].append((number, digest, *size, whole - (whole >> 63 << 64), *bands))
             rows[_EMBEDDING].append((number, 1, vector.tobytes()))
             moment = _CREATED_US + number * 1_000_000
             owner, seen = made.accounts[number % _OWNERS], "shared" if rng.random() < _SHARED else "private"

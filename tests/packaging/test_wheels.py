@@ -16,11 +16,13 @@ PACKAGES = {
     "tagwright-admin": "tagwright_admin",
     "tagwright-server": "tagwright_server",
     "tagwright-training": "tagwright_training",
+    "tagwright-web": "tagwright_web",
 }
 COMMANDS = {
     "tagwright-admin": "tagwright",
     "tagwright-server": "tagwright-server",
     "tagwright-training": "tagwright-train",
+    "tagwright-web": "tagwright-web",
 }
 
 each = pytest.mark.parametrize("name", dists.FOLDERS)

@@ -16,10 +16,10 @@ import dists
 import pytest
 
 PAGES = [dists.ROOT / "README.md", *sorted((dists.ROOT / "docs").rglob("*.md"))]
-OURS = ("tagwright", "tagwright-server", "tagwright-train")
+OURS = ("tagwright", "tagwright-server", "tagwright-train", "tagwright-web")
 BIN = Path(sys.executable).parent
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r"`((?:make|tagwright|tagwright-server|tagwright-train) [^`\n]+)`")
+INLINE = re.compile(r"`((?:make|tagwright|tagwright-server|tagwright-train|tagwright-web) [^`\n]+)`")
 ASSIGNMENT = re.compile(r"([A-Z_]+)=.*")
 
 

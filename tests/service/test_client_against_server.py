@@ -32,6 +32,18 @@ def steered_client(steered: Running) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def kept(repository: Path) -> Iterator[Running]:
+    """A server with five of everything."""
+    with running(repository, backend=FakeBackend(), decoder=FakeDecoder()) as serving:
+        with Client.connect(f"grpc://{serving.app.address}", token=serving.token) as client:
+            for number in range(5):
+                client.tag(b"6%d" % number, user_tags=[f"tag {number}"], store=True)
+                client.create_user(f"user-{number}", "correct horse battery")
+                client.create_api_key(f"key {number}", ["search"])
+        yield serving
+
+
 def test_a_photo_comes_back_with_its_tags_size_and_timings(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(photos.jpeg(120, 80))
@@ -172,6 +184,47 @@ def test_one_client_serves_many_threads(client: Client) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: client.tag(photo).tags, range(40)))
     assert [[tag.name for tag in tags] for tags in answers] == [[tag.name for tag in expected]] * 40
+
+
+@pytest.mark.parametrize(("trusted", "peer"), [(("127.0.0.1",), "203.0.113.9"), ((), "127.0.0.1")])
+def test_whom_a_program_calls_for_is_in_the_audit_log_if_the_server_trusts_it(
+    repository: Path, trusted: tuple[str, ...], peer: str
+) -> None:
+    with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), trusted_proxies=trusted) as server:
+        url = f"grpc://{server.app.address}"
+        with Client.connect(url, token=server.token, forwarded_for="203.0.113.9") as client:
+            with pytest.raises(tw.LoginFailed):
+                client.login("nobody", "a wrong password")
+            client.create_user("eve", "correct horse battery")
+            actions = ("login.failed", "user.create")
+            assert [next(client.list_audit_events(action=action)).peer for action in actions] == [peer, peer]
+
+
+@pytest.mark.parametrize(
+    "list_",
+    [
+        lambda client, **asked: client.images(owner="admin", **asked),
+        lambda client, **asked: client.search("", **asked),
+        lambda client, **asked: client.tags(prefix="t", **asked),
+        lambda client, **asked: client.list_users(**asked),
+        lambda client, **asked: client.list_api_keys(**asked),
+        lambda client, **asked: client.list_audit_events(action="key.", **asked),
+    ],
+)
+def test_a_list_is_gone_on_with_by_another_client(kept: Running, list_: Callable[..., tw.Results[object]]) -> None:
+    pages: list[tuple[object, ...]] = []
+    page_token = ""
+    while not pages or page_token:
+        with Client.connect(f"grpc://{kept.app.address}", token=kept.token) as client:
+            results = list_(client, page_size=2, page_token=page_token)
+            pages.append(results.next_page())
+            page_token = results.next_page_token
+    with Client.connect(f"grpc://{kept.app.address}", token=kept.token) as client:
+        assert [each for page in pages for each in page] == list(list_(client))
+        assert [len(page) for page in pages[:-1]] == [2] * (len(pages) - 1)
+        assert len(pages) > 1
+        with pytest.raises(tw.ArgumentInvalid, match="page_token"):
+            list_(client, page_token="bm9uZQ==").next_page()
 
 
 def test_a_server_that_comes_back_is_found_again(repository: Path) -> None:

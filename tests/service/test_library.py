@@ -355,7 +355,7 @@ def test_bytes_that_are_lost_are_a_fault_of_ours_and_tell_no_path(
 def test_who_does_not_read_keeps_no_place_for_ever(
     repository: Path, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings: dict[str, Any] = {"calls_max": 1, "stream_age_max_s": 0.5, **database}
+    settings: dict[str, Any] = {"calls_max": 1, "stream_age_max_s": 0.5, "call_timeout_s": 15.0, **database}
     with running(repository, backend=FakeBackend(), decoder=FakeDecoder(), **settings) as server:
         ann = person(server)
         image_id = ann.store(unique(70, "x" * 8_000_000)).image_id

@@ -164,6 +164,26 @@ def test_nobody_finds_what_another_keeps_to_themselves(shared: Running, ann: Per
     assert found(bob, secret) == {hidden}
 
 
+def test_photos_that_are_equally_alike_are_each_on_one_page(ann: Person) -> None:
+    first, *others = [ann.store(b"50#%d" % number).image_id for number in range(7)]
+    for size in (1, 2, 3):
+        alike: list[str] = []
+        page = similar(ann, first, page_size=size)
+        alike += [each.image.id for each in page.images]
+        while page.next_page_token:
+            page = similar(ann, first, page_size=size, page_token=page.next_page_token)
+            alike += [each.image.id for each in page.images]
+        found: list[str] = []
+        answer = search(ann, f"owner:{ann.name}", page_size=size, example_image_id=first)
+        found += ids(answer)
+        while answer.next_page_token:
+            more = {"page_size": size, "page_token": answer.next_page_token}
+            answer = search(ann, f"owner:{ann.name}", example_image_id=first, **more)
+            found += ids(answer)
+        assert set(others) <= set(alike)
+        assert sorted(found) == sorted(others)
+
+
 def similar(who: Person, image_id: str, **said: Any) -> pb.FindSimilarResponse:
     answer: pb.FindSimilarResponse = who.FindSimilar(pb.FindSimilarRequest(image_id=image_id, **said))
     return answer

@@ -47,7 +47,18 @@ def parameters(kind: type, name: str) -> list[inspect.Parameter]:
 
 def test_the_twin_has_every_method_of_the_client_and_no_other() -> None:
     assert public(AsyncClient) == public(Client)
+    assert public(tw.AsyncResults) - {"aclose"} == public(tw.Results)
     assert public(tw.AsyncSearchResults) - {"aclose"} == public(tw.SearchResults)
+
+
+def test_what_results_have_as_attributes_and_methods_is_awaited() -> None:
+    for ours, theirs in ((tw.AsyncResults, tw.Results), (tw.AsyncSearchResults, tw.SearchResults)):
+        for name in public(theirs):
+            told = getattr(theirs, name)
+            function: Any = told.fget if isinstance(told, property) else told
+            assert inspect.iscoroutinefunction(getattr(ours, name))
+            assert inspect.signature(getattr(ours, name)) == inspect.signature(function)
+            assert getattr(ours, name).__doc__ == function.__doc__
 
 
 @pytest.mark.parametrize("name", sorted(public(Client) - {"url"}))
@@ -61,8 +72,11 @@ def test_a_method_of_the_twin_takes_the_same_and_says_how_it_is_used(name: str) 
         assert not inspect.iscoroutinefunction(ours)
     elif returned == "SearchResults":
         assert inspect.signature(ours).return_annotation == "AsyncSearchResults"
-    elif returned.startswith(("Iterator[", "Generator[")):
-        assert inspect.signature(ours).return_annotation.startswith("AsyncResults[")
+    elif returned.startswith("Results["):
+        assert inspect.signature(ours).return_annotation == f"Async{returned}"
+    elif returned.startswith("Generator["):
+        value = returned.removeprefix("Generator[").partition(",")[0]
+        assert inspect.signature(ours).return_annotation == f"AsyncStream[{value}]"
     else:
         assert inspect.iscoroutinefunction(ours)
         assert inspect.signature(ours).return_annotation == returned
@@ -95,6 +109,23 @@ async def test_lists_are_gone_through_page_by_page(fake: FakeSearch) -> None:
         assert [entry.name async for entry in client.tags()] == ["dog"]
         assert [each.image.id async for each in client.similar("a", page_size=1)] == ["c", "b"]
     assert len(fake.called("ListImages")) == 2
+
+
+@asynchronous
+async def test_pages_are_had_one_by_one_and_gone_on_from_later(fake: FakeSearch) -> None:
+    async with AsyncClient.connect(fake.url) as client:
+        for list_ in (client.images, functools.partial(client.search, "dog")):
+            results = list_(page_size=2)
+            assert await results.next_page_token() == ""
+            assert (await anext(results)).__class__ in (tw.Image, tw.SearchResult)
+            assert [len(await results.next_page()) for _ in range(3)] == [1, 1, 0]
+            assert await results.next_page_token() == ""
+            first, later = list_(page_size=2), list_(page_size=2, page_token="2")
+            assert len(await first.next_page()) == 2
+            assert await first.next_page_token() == await later.next_page_token() == "2"
+            assert [page async for page in later] == list(await first.next_page())
+        with pytest.raises(TypeError, match="page_token"):
+            await client.images(page_token=7).next_page_token()  # type: ignore[arg-type]
 
 
 @asynchronous

@@ -134,28 +134,35 @@ async def test_a_time_out_of_asyncios_own_ends_a_call_too(fake: FakeSearch) -> N
         await hanging.ended.wait()
 
 
+@pytest.mark.parametrize("step", [anext_of, lambda results: results.next_page()])
+@pytest.mark.parametrize(
+    "list_", [lambda client: client.search("dog", page_size=1), lambda client: client.images(page_size=1)]
+)
 @asynchronous
-async def test_a_search_whose_step_was_cancelled_goes_on_where_it_was(fake: FakeSearch) -> None:
+async def test_a_list_whose_step_was_cancelled_goes_on_where_it_was(
+    fake: FakeSearch, list_: Callable[[AsyncClient], Any], step: Callable[[Any], Coroutine[Any, Any, Any]]
+) -> None:
     async with AsyncClient.connect(fake.url) as client:
-        results = client.search("dog", page_size=1)
-        assert (await anext(results)).image.id == "c"
+        results = list_(client)
+        expected = [result async for result in list_(client)]
+        assert await anext(results) == expected[0]
         hanging = Hanging(fake)
-        task = asyncio.create_task(anext_of(results))
+        task = asyncio.create_task(step(results))
         await hanging.arrived.wait()
         await cancelled(task)
         fake.meet = lambda name, attempt, context: None
-        assert [result.image.id async for result in results] == ["b", "a"]
+        assert [result async for result in results] == expected[1:]
 
 
 @asynchronous
-async def test_an_iterator_whose_step_was_cancelled_is_over(fake: FakeSearch) -> None:
+async def test_work_whose_step_was_cancelled_is_over(fake: FakeSearch) -> None:
     hanging = Hanging(fake)
     async with AsyncClient.connect(fake.url) as client:
-        images = client.images()
-        task = asyncio.create_task(anext_of(images))
+        results = client.tag_many([b"dog"])
+        task = asyncio.create_task(anext_of(results))
         await hanging.arrived.wait()
         await cancelled(task)
-        assert [image async for image in images] == []
+        assert [result async for result in results] == []
 
 
 @asynchronous

@@ -324,6 +324,70 @@ def test_what_was_taken_for_this_machine_and_is_not_gets_nothing(elsewhere: Fake
     assert elsewhere.calls == []
 
 
+@pytest.mark.parametrize("where", ["here", "unix", "tls", "elsewhere", "elsewhere, insecure"])
+def test_whom_a_program_calls_for_travels_with_every_call(
+    where: str, authority: trustme.CA, ca_file: Path, tmp_path: Path
+) -> None:
+    far, options = where.startswith("elsewhere"), dict[str, Any]()
+    address = f"unix:{tmp_path}/s" if where == "unix" else "0.0.0.0:0" if far else "127.0.0.1:0"
+    credentials = server_credentials(authority) if where == "tls" else None
+    if where == "tls":
+        options["ca_file"] = ca_file
+    secrets_too = where != "elsewhere"
+    if secrets_too:
+        options |= {"token": SECRET, "insecure": far}
+    with fake_auth.serving(address=address, credentials=credentials, host=address.rpartition(":")[0]) as fake:
+        fake.tokens[SECRET] = "ada"
+        with Client.connect(fake.url, forwarded_for="192.0.2.7", **options) as client:
+            client.tag(b"dog")
+            if secrets_too:
+                client.who_am_i()
+                client.login("ada", PASSWORD)
+    assert [call.name for call in fake.calls] == (["WhoAmI", "Login"] if secrets_too else [])
+    metadata = [*fake.tagging.metadata, *(call.metadata for call in fake.calls)]
+    assert [each["x-forwarded-for"] for each in metadata] == ["192.0.2.7"] * len(metadata)
+    tokens = [SECRET, SECRET, None] if secrets_too else [None]
+    bearers = [f"Bearer {token}" if token else None for token in tokens]
+    assert [each.get("authorization") for each in metadata] == bearers
+
+
+def test_another_machine_in_plaintext_gets_no_token_even_one_that_comes_later(elsewhere: FakeAuth) -> None:
+    with Client.connect(elsewhere.url, forwarded_for="192.0.2.7") as client:
+        client._connection.token.replace(SECRET)  # nothing does
+        client.tag(b"dog")
+    assert ["authorization" in each for each in elsewhere.tagging.metadata] == [False]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, None),
+        ("2001:DB8:0::7", "2001:db8::7"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("fe80::1%, 203.0.113.9\n", "fe80::1"),
+    ],
+)
+def test_an_address_is_sent_as_no_more_than_that(fake: FakeAuth, given: str | None, sent: str | None) -> None:
+    with Client.connect(fake.url, token=SECRET, forwarded_for=given) as client:
+        client.who_am_i()
+    assert [call.metadata.get("x-forwarded-for") for call in fake.calls] == [sent]
+
+
+@pytest.mark.parametrize(
+    "given", ["", "ada", "192.0.2.7:80", "[2001:db8::7]", "192.0.2.0/24", " 192.0.2.7", "192.0.2.7, 203.0.113.9"]
+)
+def test_whom_a_program_calls_for_is_one_ip_address(fake: FakeAuth, given: str) -> None:
+    with pytest.raises(tw.ArgumentInvalid, match=r"192\.0\.2\.7 or 2001") as caught:
+        Client.connect(fake.url, forwarded_for=given)
+    assert [violation.field for violation in caught.value.field_violations] == ["forwarded_for"]
+
+
+def test_whom_a_program_calls_for_is_a_text(fake: FakeAuth) -> None:
+    for given in (3221225991, b"\xc0\x00\x02\x07"):  # ipaddress would take both
+        with pytest.raises(TypeError, match="forwarded_for"):
+            Client.connect(fake.url, forwarded_for=given)  # type: ignore[arg-type]
+
+
 def test_the_same_server_has_the_same_full_url() -> None:
     assert tw.full_url("grpcs://tags.example") == tw.full_url("grpcs://tags.example:443/") == "grpcs://tags.example:443"
     with pytest.raises(tw.ArgumentInvalid):

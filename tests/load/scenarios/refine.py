@@ -11,17 +11,16 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from tagwright_client import Client, TagwrightError
-from tagwright_server.inference.bundle import load_bundle
-from tagwright_server.refinement import artefact
 
 from ..figures import Aim, Note, Row, latency
+from ..made_up import Source, await_looks, source
 from ..scenario import Yielded
 from ..serving import Engine, NotServed, Serving, serve
 from ..setup import Setup
@@ -34,8 +33,6 @@ ORDER = 60
 _CALLERS = (1, 4)
 _P50_AIM_MS, _P99_AIM_MS = 10.0, 30.0
 _TAGS = 8  # a photo, at most: what owners give
-_READY_S = 3600.0
-_LOOK_S = 0.5
 _MIB = 2**20
 _SPEED, _SIZE = "RefineTags, ms", "The library"
 
@@ -52,25 +49,20 @@ class _Calls:
 def run(setup: Setup) -> Iterator[Yielded]:
     """Measure each size with the first engine."""
     engine = setup.engines[0]
-    bundle = load_bundle(setup.model)
-    folder = setup.model / artefact.FOLDER
-    if not folder.is_dir():
-        yield Row(_SPEED, engine.name, not_measured=f"the model {bundle.name} has no refiner")
+    try:
+        made = source(setup)
+    except NotServed as err:
+        yield Row(_SPEED, engine.name, not_measured=str(err))
         return
-    name = f"{bundle.name}@{bundle.version}"
-    read = artefact.load(folder, model=name, model_digest=bundle.digest, embedding_size=bundle.embedding_size)
-    seed, labels = Seed(read.starter.vectors, read.starter.tags), [label.name for label in bundle.labels]
     for photos in setup.refine_photos:
         try:
-            yield from _measure(setup, engine, seed, name, labels, photos)
+            yield from _measure(setup, engine, made, photos)
         except NotServed as err:
             yield Row(_SPEED, f"{photos:,} photos", not_measured=str(err))
     yield Note("The library is made up from the starter library's photos; see tests/load/synthetic.py.")
 
 
-def _measure(
-    setup: Setup, engine: Engine, seed: Seed, model: str, labels: Sequence[str], photos: int
-) -> Iterator[Yielded]:
+def _measure(setup: Setup, engine: Engine, made: Source, photos: int) -> Iterator[Yielded]:
     what = f"{NAME}, {photos:,} photos"
 
     def prepare(data: Path) -> None:
@@ -78,13 +70,14 @@ def _measure(
             setup.step(f"{what}: {done:,} are made up")
 
         url = f"sqlite://{data / 'tagwright.sqlite3'}"
-        fill(url, seed, photos=photos, labels=labels, model_version=model, advance=advance)
+        fill(url, made.seed, photos=photos, labels=made.labels, model_version=made.model, advance=advance)
 
     flags = [f"--default-model={setup.model.parent.name}"]
     with serve(engine, setup.repository, flags, prepare=prepare) as serving:
         setup.step(f"{what}: the index is made")
-        made_s = _await_library(serving, setup, photos + len(seed.tags))
-        found = {callers: _calls(serving, setup, seed, callers, what) for callers in _CALLERS}
+        first = setup.photos.files[0].read_bytes()
+        made_s = await_looks(serving, first, photos + len(made.seed.tags)) + serving.start_s
+        found = {callers: _calls(serving, setup, made.seed, callers, what) for callers in _CALLERS}
         memory = psutil.Process(serving.pid).memory_info().rss
         disk = sum(file.stat().st_size for file in (serving.data / "index").rglob("*") if file.is_file())
         database = sum(file.stat().st_size for file in serving.data.glob("tagwright.sqlite3*"))
@@ -117,17 +110,6 @@ def _measure(
         value = alone[figure]
         measured = value if isinstance(value, float) else None
         yield Aim(f"{photos:,} photos: refining, {figure.removesuffix('_ms')}, ms", None, measured, at_most=aim_ms)
-
-
-def _await_library(serving: Serving, setup: Setup, size: int) -> float:
-    begun_s = time.monotonic()
-    photo = setup.photos.files[0].read_bytes()
-    with Client.connect(f"grpc://{serving.address}", token=serving.token) as client:
-        while time.monotonic() - begun_s < _READY_S:
-            if client.refine(photo).library_size >= size:
-                return time.monotonic() - begun_s + serving.start_s
-            time.sleep(_LOOK_S)
-    raise NotServed("the index of photos did not open")
 
 
 def _calls(serving: Serving, setup: Setup, seed: Seed, callers: int, what: str) -> _Calls:

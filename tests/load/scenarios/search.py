@@ -9,34 +9,30 @@ photo index at the first. Sizes: --search-photos 20000,1000000; a million takes 
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
 import psutil
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from tagwright.v1 import search_service_pb2 as pb
 from tagwright.v1.search_service_pb2_grpc import SearchServiceStub
-from tagwright_client import Client
 from tagwright_server.inference.bundle import load_bundle
-from tagwright_server.refinement import artefact
 
 from ..child import Child
 from ..figures import Aim, Note, Row, latency
+from ..made_up import LOOK_S, READY_S, await_search, member, source
 from ..scenario import Yielded
 from ..searches import KINDS, Asked, BareIndex, Run, asked, by_sql, connected
-from ..serving import ACCOUNT, NotServed, Serving, serve
+from ..serving import NotServed, Serving, serve
 from ..setup import Setup
-from ..synthetic import Seed, fill, owners
+from ..synthetic import Seed, fill
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as pytest has it
 from postgres import Postgres, why_no_postgres
@@ -50,27 +46,20 @@ _P99_AIM_MS = 50.0
 _RECALL_AIM = 0.95
 _RECALL_OF, _RECALL_AT = 100, 10
 _AIMED_AT = 1_000_000
-_READY_S = 3600.0
-_LOOK_S = 0.5
 _MIB = 2**20
-_SERVICE = "tagwright.v1.SearchService"
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _SPEED, _SIZE = "SearchImages, ms", "The indexes"
 
 
 def run(setup: Setup) -> Iterator[Yielded]:
     """Measure each size on each database, with the first engine."""
-    bundle = load_bundle(setup.model)
-    folder = setup.model / artefact.FOLDER
-    if not folder.is_dir():
-        yield Row(_SPEED, bundle.name, not_measured=f"the model {bundle.name} has no refiner to make photos from")
+    try:
+        made = source(setup)
+    except NotServed as err:
+        yield Row(_SPEED, "all", not_measured=str(err))
         return
-    name = f"{bundle.name}@{bundle.version}"
-    read = artefact.load(folder, model=name, model_digest=bundle.digest, embedding_size=bundle.embedding_size)
-    seed = Seed(read.starter.vectors, read.starter.tags)
-    labels = [label.name for label in bundle.labels]
     for photos in setup.search_photos:
-        make = partial(_fill, setup, seed=seed, photos=photos, labels=labels, model=name)
+        make = partial(_fill, setup, seed=made.seed, photos=photos, labels=made.labels, model=made.model)
         for database in setup.search_databases:
             what = f"{photos:,} photos, {_NAMES[database]}"
             try:
@@ -118,8 +107,9 @@ def _measure(setup: Setup, what: str, url: str, photos: int, make: Callable[[str
         connected(url) as run,
     ):
         setup.step(f"{NAME}, {what}: the indexes are made")
-        made_s = _await(serving) + serving.start_s
-        token, account = _reader(serving, run)
+        made_s = await_search(serving) + serving.start_s
+        who = member(serving, ["search"])
+        token, [[account]] = who.token, run("SELECT id FROM account WHERE username = ?", [who.name])
         tags = [
             (int(number), str(name), int(count))
             for number, name, count in run(
@@ -129,7 +119,7 @@ def _measure(setup: Setup, what: str, url: str, photos: int, make: Callable[[str
             )
         ]
         index_s = time.monotonic()
-        _search(serving, token, pb.SearchImagesRequest(example_image_id=f"{1:032x}"), timeout_s=_READY_S)
+        _search(serving, token, pb.SearchImagesRequest(example_image_id=f"{1:032x}"), timeout_s=READY_S)
         index_s = time.monotonic() - index_s + made_s
         searches = {kind: asked(kind, tags, photos) for kind in KINDS}
         seen = _seen(run, account, photos)
@@ -193,30 +183,6 @@ def _measure(setup: Setup, what: str, url: str, photos: int, make: Callable[[str
     yield Aim(f"{what}: recall@10 of an example's nearest", _RECALL_AIM, recall)
 
 
-def _await(serving: Serving) -> float:
-    begun_s = time.monotonic()
-    with grpc.insecure_channel(serving.address) as channel:
-        health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs know no methods
-        request = health_pb2.HealthCheckRequest(service=_SERVICE)
-        while time.monotonic() - begun_s < _READY_S:
-            if health.Check(request, timeout=5.0).status == health_pb2.HealthCheckResponse.SERVING:
-                return time.monotonic() - begun_s
-            time.sleep(_LOOK_S)
-    raise NotServed("the index of tags did not open")
-
-
-def _reader(serving: Serving, run: Run) -> tuple[str, str]:
-    """Return a key that may search, of an account that owns photos, and the account's id."""
-    name, password = owners()[0], secrets.token_urlsafe()
-    with Client.connect(f"grpc://{serving.address}") as client:
-        client.login(ACCOUNT, serving.password)
-        client.update_user(name, password=password)
-        client.login(name, password)
-        token = client.create_api_key("bench", ["search"]).key
-    [[account]] = run("SELECT id FROM account WHERE username = ?", [name])
-    return token, str(account)
-
-
 def _search(
     serving: Serving, token: str, request: pb.SearchImagesRequest, *, timeout_s: float = 60.0
 ) -> pb.SearchImagesResponse:
@@ -230,7 +196,7 @@ def _search(
             except grpc.RpcError as err:
                 if err.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > ends_s:
                     raise
-                time.sleep(_LOOK_S)
+                time.sleep(LOOK_S)
             else:
                 return answer
 

@@ -53,9 +53,10 @@ from ._errors import (
 from ._image_values import Content, ContentInfo, Image, ImageFailure, ImageFilter, Operation, TagChange, TagEntry
 from ._photos import Photo
 from ._profile import CallProfile, Profile, StageProfile
+from ._results import Results
 from ._search import SearchResults
 from ._search_values import Facet, RelatedTag, RelatedTags, SearchResult, SimilarImage, TagMatch, TagSuggestion
-from ._twin import AsyncResults, AsyncSearchResults
+from ._twin import AsyncResults, AsyncSearchResults, AsyncStream
 from ._upload_values import UploadPhoto, UploadResult, UploadSource
 from ._values import (
     Evidence,
@@ -77,6 +78,7 @@ __all__ = [
     "AsyncClient",
     "AsyncResults",
     "AsyncSearchResults",
+    "AsyncStream",
     "AuditEvent",
     "Busy",
     "CallProfile",
@@ -115,6 +117,7 @@ __all__ = [
     "RelatedTag",
     "RelatedTags",
     "RequestIdReused",
+    "Results",
     "ScopeMissing",
     "SearchResult",
     "SearchResults",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 
 from tagwright.v1 import auth_service_pb2 as pb
@@ -10,7 +10,8 @@ from tagwright.v1 import auth_service_pb2 as pb
 from . import _account_convert as convert
 from ._account_values import ApiKey, AuditEvent, Login, NewApiKey, User, WhoAmI
 from ._errors import ArgumentInvalid, InternalError, TokenInvalid
-from ._part import CALL_TIMEOUT_S, Part, pages
+from ._part import CALL_TIMEOUT_S, Part
+from ._results import Results
 from ._token import checked
 
 PASSWORD_TIMEOUT_S = 30.0  # the server hashes one password at a time, and each takes it a good part of a second
@@ -22,7 +23,8 @@ class Accounts(Part):
     Calls that change something take a `request_id`, a UUID4: with the same id the server does the same thing at most
     once, so a call that failed without an answer can be made again. Without one each call makes up its own, found in
     `error.request_id`. Calls in which the server hashes a password wait while it is overloaded, as it asks, within
-    `timeout_s`. Lists are read page by page as they are gone through, `timeout_s` for each page.
+    `timeout_s`. Lists are read page by page, of `page_size` each, as they are gone through, `timeout_s` for each page;
+    `page_token` says where to go on, from `next_page_token` of earlier results of the same arguments.
     """
 
     def login(self, username: str, password: str, *, timeout_s: float = PASSWORD_TIMEOUT_S) -> Login:
@@ -112,14 +114,16 @@ class Accounts(Part):
         request = pb.GetUserRequest(username=convert.text("username", username))
         return convert.user(self._connection.call(self._auth.GetUser, request, timeout_s=timeout_s).user)
 
-    def list_users(self, *, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[User]:
+    def list_users(
+        self, *, page_size: int | None = None, page_token: str = "", timeout_s: float = CALL_TIMEOUT_S
+    ) -> Results[User]:
         """Go through the accounts in the order of their names."""
 
         def page(page_token: str) -> pb.ListUsersResponse:
-            request = pb.ListUsersRequest(page_token=page_token)
+            request = pb.ListUsersRequest(page_size=page_size or 0, page_token=page_token)
             return self._connection.call(self._auth.ListUsers, request, timeout_s=timeout_s)
 
-        return pages(page, lambda response: map(convert.user, response.users))
+        return Results(page, lambda response: map(convert.user, response.users), page_token=page_token)
 
     def update_user(
         self,
@@ -181,7 +185,14 @@ class Accounts(Part):
         )
         return NewApiKey(key=response.key, api_key=convert.api_key(response.api_key))
 
-    def list_api_keys(self, *, username: str | None = None, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[ApiKey]:
+    def list_api_keys(
+        self,
+        *,
+        username: str | None = None,
+        page_size: int | None = None,
+        page_token: str = "",
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> Results[ApiKey]:
         """Go through one's own keys, the newest first, revoked and expired ones included.
 
         `username`: another account's keys, for administrators.
@@ -189,10 +200,10 @@ class Accounts(Part):
         username = convert.text("username", username)
 
         def page(page_token: str) -> pb.ListApiKeysResponse:
-            request = pb.ListApiKeysRequest(username=username, page_token=page_token)
+            request = pb.ListApiKeysRequest(username=username, page_size=page_size or 0, page_token=page_token)
             return self._connection.call(self._auth.ListApiKeys, request, timeout_s=timeout_s)
 
-        return pages(page, lambda response: map(convert.api_key, response.api_keys))
+        return Results(page, lambda response: map(convert.api_key, response.api_keys), page_token=page_token)
 
     def revoke_api_key(self, id: str, *, request_id: str | None = None, timeout_s: float = CALL_TIMEOUT_S) -> ApiKey:
         """Make a key invalid from the next call on, for ever, and return it as it is now."""
@@ -209,8 +220,10 @@ class Accounts(Part):
         action: str | None = None,
         start_time: datetime | None = None,
         end_time: datetime | None = None,
+        page_size: int | None = None,
+        page_token: str = "",
         timeout_s: float = CALL_TIMEOUT_S,
-    ) -> Iterator[AuditEvent]:
+    ) -> Results[AuditEvent]:
         """Go through what was done, the latest first. Administrators only.
 
         Only by `actor`; only this `action`, such as "user.create", or all that begin with one such as "user."; only
@@ -221,6 +234,7 @@ class Accounts(Part):
             action=convert.text("action", action),
             start_time=convert.timestamp("start_time", start_time),
             end_time=convert.timestamp("end_time", end_time),
+            page_size=page_size or 0,
         )
 
         def page(page_token: str) -> pb.ListAuditEventsResponse:
@@ -229,4 +243,4 @@ class Accounts(Part):
             request.page_token = page_token
             return self._connection.call(self._auth.ListAuditEvents, request, timeout_s=timeout_s)
 
-        return pages(page, lambda response: map(convert.audit_event, response.events))
+        return Results(page, lambda response: map(convert.audit_event, response.events), page_token=page_token)

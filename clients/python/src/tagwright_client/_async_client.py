@@ -21,7 +21,7 @@ from ._channel import parse_url
 from ._client import Client
 from ._image_values import Operation
 from ._profile import Profile, Recorder
-from ._twin import Twin, awaited, iterated, searched
+from ._twin import Twin, awaited, paged, searched, streamed
 
 
 class AsyncClient(Twin):
@@ -54,6 +54,7 @@ class AsyncClient(Twin):
         client_certificate_file: str | os.PathLike[str] | None = None,
         client_key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
+        forwarded_for: str | None = None,
     ) -> AsyncClient:
         """Return a client of the server at `url`, as `Client.connect` does.
 
@@ -69,6 +70,7 @@ class AsyncClient(Twin):
             client_certificate_file=client_certificate_file,
             client_key_file=client_key_file,
             insecure=insecure,
+            forwarded_for=forwarded_for,
         )
         return cls(connect, url=address.url)
 
@@ -78,32 +80,32 @@ class AsyncClient(Twin):
         return self._url
 
     tag = awaited(Client.tag)
-    tag_many = iterated(Client.tag_many)
+    tag_many = streamed(Client.tag_many)
     refine = awaited(Client.refine)
     models = awaited(Client.models)
-    upload = iterated(Client.upload)
+    upload = streamed(Client.upload)
 
     search = searched(Client.search)
-    similar = iterated(Client.similar)
+    similar = paged(Client.similar)
     suggest_tags = awaited(Client.suggest_tags)
     related_tags = awaited(Client.related_tags)
 
     image = awaited(Client.image)
-    images = iterated(Client.images)
+    images = paged(Client.images)
     update_image = awaited(Client.update_image)
     delete_image = awaited(Client.delete_image)
     content = awaited(Client.content)
     save_content = awaited(Client.save_content)
     review = awaited(Client.review)
 
-    tags = iterated(Client.tags)
+    tags = paged(Client.tags)
     rename_tag = awaited(Client.rename_tag)
     merge_tags = awaited(Client.merge_tags)
     set_tag_rules = awaited(Client.set_tag_rules)
 
     retag = awaited(Client.retag)
     operation = awaited(Client.operation)
-    operations = iterated(Client.operations)
+    operations = paged(Client.operations)
     cancel_operation = awaited(Client.cancel_operation)
 
     login = awaited(Client.login)
@@ -112,13 +114,13 @@ class AsyncClient(Twin):
     change_password = awaited(Client.change_password)
     create_user = awaited(Client.create_user)
     get_user = awaited(Client.get_user)
-    list_users = iterated(Client.list_users)
+    list_users = paged(Client.list_users)
     update_user = awaited(Client.update_user)
     delete_user = awaited(Client.delete_user)
     create_api_key = awaited(Client.create_api_key)
-    list_api_keys = iterated(Client.list_api_keys)
+    list_api_keys = paged(Client.list_api_keys)
     revoke_api_key = awaited(Client.revoke_api_key)
-    list_audit_events = iterated(Client.list_audit_events)
+    list_audit_events = paged(Client.list_audit_events)
 
     async def wait_for_operation(
         self,

@@ -12,7 +12,7 @@ import grpc
 
 from ._errors import ArgumentInvalid, FieldViolation
 from ._security import Security, local_credentials, tls_credentials
-from ._token import PlaintextToken, Token
+from ._token import CallMetadata, PlaintextMetadata, Token
 from ._version import __version__
 
 URL_VARIABLE = "TAGWRIGHT_URL"
@@ -110,20 +110,25 @@ def full_url(url: str | None = None) -> str:
     return parse_url(url).url
 
 
-def open_channel(address: Address, security: Security, token: Token) -> grpc.Channel:
-    """Open a channel whose calls carry the token; it connects with the first call, not before.
+def open_channel(
+    address: Address, security: Security, token: Token, *, forwarded_for: str | None = None
+) -> grpc.Channel:
+    """Open a channel whose calls carry the token and `forwarded_for`; it connects with the first call, not before.
 
     To another machine in plaintext the token is sent only where `security` says insecure.
     """
     options = channel_options(address)
+    metadata = CallMetadata(token, forwarded_for)
     if address.secure:
-        return grpc.secure_channel(address.target, tls_credentials(security, token), options=options)
+        return grpc.secure_channel(address.target, tls_credentials(security, metadata), options=options)
     if address.loopback:
         unix = address.target.startswith("unix:")
         kind = grpc.LocalConnectionType.UDS if unix else grpc.LocalConnectionType.LOCAL_TCP
-        return grpc.secure_channel(address.target, local_credentials(kind, token), options=options)
+        return grpc.secure_channel(address.target, local_credentials(kind, metadata), options=options)
     channel = grpc.insecure_channel(address.target, options=options)
-    return grpc.intercept_channel(channel, PlaintextToken(token)) if security.insecure else channel
+    if not security.insecure:
+        metadata = CallMetadata(Token(), forwarded_for)  # one that nobody ever gives a text
+    return grpc.intercept_channel(channel, PlaintextMetadata(metadata))
 
 
 def channel_options(address: Address) -> list[tuple[str, int | str]]:

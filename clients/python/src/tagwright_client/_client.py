@@ -25,7 +25,7 @@ from ._refine import Refining
 from ._search import Searching
 from ._security import Security
 from ._tag_many import OnError, check, tag_many
-from ._token import TOKEN_VARIABLE, Token, checked
+from ._token import TOKEN_VARIABLE, Token, checked, checked_address
 from ._upload import Uploads
 from ._values import Model, PhotoTags, ServedModels, TagManyResult
 from ._vocabulary import Vocabulary
@@ -51,6 +51,7 @@ class Client(Accounts, Images, Refining, Searching, Uploads, Vocabulary, Operati
         client_certificate_file: str | os.PathLike[str] | None = None,
         client_key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
+        forwarded_for: str | None = None,
     ) -> Client:
         """Return a client of the server at `url`: `grpc://host:port`, `grpcs://host:port` for TLS, or `unix:PATH`.
 
@@ -61,6 +62,9 @@ class Client(Accounts, Images, Refining, Searching, Uploads, Vocabulary, Operati
         With TLS, `ca_file` (PEM) names a private authority in place of the public ones, and the other two files (PEM)
         are shown to a server that asks for a client certificate. A token goes to another machine over TLS only,
         unless `insecure=True` says that plaintext will do.
+
+        `forwarded_for`: the IP address of whom this program calls for, for the server's audit log and limits of logins;
+        it believes those programs that its setting `trusted_proxies` names.
         """
         address = parse_url(url)
         security = Security(
@@ -71,7 +75,14 @@ class Client(Accounts, Images, Refining, Searching, Uploads, Vocabulary, Operati
         )
         if token is None:
             token = os.environ.get(TOKEN_VARIABLE) or None
-        return cls(Connection(address, security=security, token=Token(checked(token) if token is not None else None)))
+        return cls(
+            Connection(
+                address,
+                security=security,
+                token=Token(checked(token) if token is not None else None),
+                forwarded_for=checked_address(forwarded_for) if forwarded_for is not None else None,
+            )
+        )
 
     @property
     def url(self) -> str:

@@ -81,14 +81,14 @@ class Stream(Generic[_Response]):
 class Connection:
     """A channel with the token that its calls carry. Lets no error of grpc's out, and knows when it is closed."""
 
-    def __init__(self, address: Address, *, security: Security, token: Token) -> None:
+    def __init__(self, address: Address, *, security: Security, token: Token, forwarded_for: str | None = None) -> None:
         security.check(secure=address.secure)
         self.address = address
         self.token = token
         self._plaintext = not (address.secure or address.loopback or security.insecure)
         if token.present:
             self.keep_secret("token")
-        self.channel = open_channel(address, security, token)
+        self.channel = open_channel(address, security, token, forwarded_for=forwarded_for)
         self.recorder = Recorder()
         self._cancellation = Cancellation()
         self.closed = False

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from tagwright.v1 import tagging_service_pb2 as pb
@@ -15,7 +15,8 @@ from . import _account_convert as arguments
 from . import _image_convert as convert
 from ._errors import ArgumentInvalid, InternalError
 from ._image_values import Content, ContentInfo, Image
-from ._part import CALL_TIMEOUT_S, Part, pages
+from ._part import CALL_TIMEOUT_S, Part
+from ._results import Results
 
 CONTENT_TIMEOUT_S = 60.0
 
@@ -24,7 +25,8 @@ class Images(Part):
     """What every client can do about photos that are kept.
 
     Photos of others that are not shared do not exist: NotFound. Calls that change something take a `request_id`, as
-    the account calls do. Lists are read page by page as they are gone through, `timeout_s` for each page.
+    the account calls do. Lists are read page by page, of `page_size` each, as they are gone through, `timeout_s` for
+    each page; `page_token` says where to go on, from `next_page_token` of earlier results of the same arguments.
     """
 
     def image(self, id: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Image:
@@ -45,8 +47,9 @@ class Images(Part):
         untagged: bool = False,
         tag: str | None = None,
         page_size: int | None = None,
+        page_token: str = "",
         timeout_s: float = CALL_TIMEOUT_S,
-    ) -> Iterator[Image]:
+    ) -> Results[Image]:
         """Go through the photos that one may see, the last stored first: those that all that is given holds for.
 
         `ids` and `source_sha256s` (of the bytes as they came), at most 500 each; times are datetimes with a time zone;
@@ -68,7 +71,7 @@ class Images(Part):
             request = pb.ListImagesRequest(filter=asked, page_size=page_size or 0, page_token=page_token)
             return self._connection.call(self._stub.ListImages, request, timeout_s=timeout_s)
 
-        return pages(page, lambda response: map(convert.image, response.images))
+        return Results(page, lambda response: map(convert.image, response.images), page_token=page_token)
 
     def update_image(
         self,

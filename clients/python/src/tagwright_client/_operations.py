@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from tagwright.v1 import tagging_service_pb2 as pb
@@ -13,7 +13,8 @@ from . import _account_convert as arguments
 from . import _image_convert as convert
 from ._errors import Busy, DeadlineExceeded, Overloaded, ServerUnreachable
 from ._image_values import Operation
-from ._part import CALL_TIMEOUT_S, Part, pages
+from ._part import CALL_TIMEOUT_S, Part
+from ._results import Results
 
 RETAG_TIMEOUT_S = 60.0  # the server writes down which photos are meant
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0  # a short one is told soon, a long one hardly asked for
@@ -72,14 +73,19 @@ class Operations(Part):
         request = pb.GetOperationRequest(id=arguments.text("id", id))
         return convert.operation(self._connection.call(self._stub.GetOperation, request, timeout_s=timeout_s).operation)
 
-    def operations(self, *, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[Operation]:
-        """Go through the operations, the latest first, without their `failures`; `timeout_s` for each page."""
+    def operations(
+        self, *, page_size: int | None = None, page_token: str = "", timeout_s: float = CALL_TIMEOUT_S
+    ) -> Results[Operation]:
+        """Go through the operations, the latest first, without their `failures`; `timeout_s` for each page.
+
+        `page_token`: where to go on, from `next_page_token` of earlier results.
+        """
 
         def page(page_token: str) -> pb.ListOperationsResponse:
-            request = pb.ListOperationsRequest(page_token=page_token)
+            request = pb.ListOperationsRequest(page_size=page_size or 0, page_token=page_token)
             return self._connection.call(self._stub.ListOperations, request, timeout_s=timeout_s)
 
-        return pages(page, lambda response: map(convert.operation, response.operations))
+        return Results(page, lambda response: map(convert.operation, response.operations), page_token=page_token)
 
     def cancel_operation(self, id: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Operation:
         """End an operation at the next photo, and return it as it is now; what it has done stays done."""

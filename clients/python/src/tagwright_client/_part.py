@@ -1,9 +1,6 @@
-"""What the parts of a client have in common: the connection, the stubs, and lists that are read page by page."""
+"""What the parts of a client have in common: the connection and the stubs."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
 
 from tagwright.v1.auth_service_pb2_grpc import AuthServiceStub
 from tagwright.v1.search_service_pb2_grpc import SearchServiceStub
@@ -12,15 +9,6 @@ from tagwright.v1.tagging_service_pb2_grpc import TaggingServiceStub
 from ._connection import Connection
 
 CALL_TIMEOUT_S = 10.0
-
-_Value = TypeVar("_Value")
-
-
-class _Page(Protocol):
-    next_page_token: str
-
-
-_Response = TypeVar("_Response", bound=_Page)
 
 
 class Part:
@@ -31,14 +19,3 @@ class Part:
         self._auth = AuthServiceStub(connection.channel)
         self._search = SearchServiceStub(connection.channel)
         self._stub = TaggingServiceStub(connection.channel)
-
-
-def pages(page: Callable[[str], _Response], values: Callable[[_Response], Iterable[_Value]]) -> Iterator[_Value]:
-    """Go through the values of all pages; `page(token)` is called only when its page's turn comes."""
-    page_token = ""
-    while True:
-        response = page(page_token)
-        yield from values(response)
-        if not response.next_page_token:
-            return
-        page_token = response.next_page_token

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from tagwright.v1 import search_service_pb2 as pb
 
@@ -11,77 +11,71 @@ from . import _account_convert as arguments
 from . import _photos
 from . import _search_convert as convert
 from ._errors import ArgumentInvalid, ImageRejected, QueryInvalid
-from ._part import CALL_TIMEOUT_S, Part, pages
+from ._part import CALL_TIMEOUT_S, Part
 from ._photos import Photo
+from ._results import Results
 from ._search_values import Facet, RelatedTags, SearchResult, SimilarImage, TagSuggestion
 from ._security import refused
 from ._values import Timings
 
 SEARCH_TIMEOUT_S = 30.0  # with an example the model looks at it first
 
-_Page = tuple[pb.SearchImagesResponse, Timings]
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    response: pb.SearchImagesResponse
+    timings: Timings
+
+    @property
+    def next_page_token(self) -> str:
+        return self.response.next_page_token
 
 
-class SearchResults(Iterator[SearchResult]):
+class SearchResults(Results[SearchResult]):
     """What a search found, in order: an iterator that asks for a page when its turn comes.
 
-    What it says of the whole result it knows from the first page, which is asked for if it was not yet. A page that
-    could not be had is asked for again by the next step.
+    What it says of the whole result it knows from its first page, which is asked for if it was not yet. A page that
+    could not be had is asked for again by the next step. Not to be shared between threads.
     """
 
-    def __init__(self, page: Callable[[str], _Page]) -> None:
-        self._page = page
+    def __init__(self, page: Callable[[str], _Page], *, page_token: str = "") -> None:
+        super().__init__(page, _found, page_token=page_token)
         self._first: _Page | None = None
-        self._ready: deque[SearchResult] = deque()
-        self._following: str | None = ""
-
-    def __next__(self) -> SearchResult:
-        """Return the next photo."""
-        if not self._fill():
-            raise StopIteration
-        return self._ready.popleft()
 
     @property
     def total_count(self) -> int:
         """How many photos the whole result has; those that a diverse ranking put together count each."""
-        return self._about()[0].total_count
+        return self._about().response.total_count
 
     @property
     def facets(self) -> tuple[Facet, ...]:
-        """The commonest tags of the whole result, the commonest first; empty unless `include_facets` was said."""
-        return tuple(map(convert.facet, self._about()[0].facets))
+        """The commonest tags of the whole result, the commonest first.
+
+        Empty unless `include_facets` was said, and for results that go on from a `page_token`.
+        """
+        return tuple(map(convert.facet, self._about().response.facets))
 
     @property
     def understood_query(self) -> str:
         """The query as the server understood it: aliases as their tags, with `&`, `|`, `!` and parentheses."""
-        return self._about()[0].understood_query
+        return self._about().response.understood_query
 
     @property
     def model_version(self) -> str:
         """The model whose embeddings were compared, `name@version`; empty where no look was."""
-        return self._about()[0].model_version
+        return self._about().response.model_version
 
     @property
     def timings(self) -> Timings:
         """Where the time of the first page's call went."""
-        return self._about()[1]
-
-    def _fill(self) -> bool:
-        """Have the next photo ready; False where there is none."""
-        while not self._ready:
-            if self._following is None:
-                return False
-            self._ask()
-        return True
+        return self._about().timings
 
     def _about(self) -> _Page:
         return self._first or self._ask()
 
     def _ask(self) -> _Page:
-        page = self._page(self._following or "")
+        page: _Page = super()._ask()
         self._first = self._first or page
-        self._ready.extend(map(convert.result, page[0].results))
-        self._following = page[0].next_page_token or None
         return page
 
 
@@ -96,6 +90,7 @@ class Searching(Part):
         example_image_id: str | None = None,
         ranking: str = "relevance",
         page_size: int | None = None,
+        page_token: str = "",
         include_facets: bool = False,
         max_facets: int | None = None,
         include_evidence: bool = False,
@@ -113,11 +108,15 @@ class Searching(Part):
         `ranking` is "relevance", "diverse" (relevant and unlike each other) or "newest". Pages of `page_size` are asked
         for as they are gone through, `timeout_s` for each. A result has the tags that matched; its `image` has its tags
         with `include_tags` only, which takes the server longer.
+
+        `page_token`: where to go on, from `next_page_token` of earlier results of the same query, example and ranking.
+        Facets are told with the first page only: whoever goes on gets none.
         """
         asked = pb.SearchImagesRequest(
             query=arguments.text("query", query),
             ranking=convert.ranking(ranking),
             page_size=page_size or 0,
+            page_token=arguments.text("page_token", page_token),
             include_evidence=include_evidence,
             include_tags=include_tags,
             max_facets=max_facets or 0,
@@ -134,14 +133,16 @@ class Searching(Part):
             asked.page_token = page_token
             asked.include_facets = include_facets and not page_token  # the first page's are those of the whole result
             try:
-                return self._connection.timed_call(
-                    self._search.SearchImages, asked, timeout_s=timeout_s, oversize=oversize
+                return _Page(
+                    *self._connection.timed_call(
+                        self._search.SearchImages, asked, timeout_s=timeout_s, oversize=oversize
+                    )
                 )
             except QueryInvalid as err:
                 err.query = asked.query
                 raise
 
-        return SearchResults(page)
+        return SearchResults(page, page_token=page_token)
 
     def suggest_tags(
         self, prefix: str = "", *, max_suggestions: int | None = None, timeout_s: float = CALL_TIMEOUT_S
@@ -164,12 +165,14 @@ class Searching(Part):
         image_id: str,
         *,
         page_size: int | None = None,
+        page_token: str = "",
         include_tags: bool = False,
         timeout_s: float = CALL_TIMEOUT_S,
-    ) -> Iterator[SimilarImage]:
+    ) -> Results[SimilarImage]:
         """Go through the photos that look most like one that is kept, 1,000 at most, the most similar first.
 
-        They have their tags with `include_tags` only. `timeout_s` is for each page.
+        They have their tags with `include_tags` only. `timeout_s` is for each page. `page_token`: where to go on, from
+        `next_page_token` of earlier results of the same photo.
         """
         image_id = _id("image_id", image_id)
 
@@ -179,7 +182,11 @@ class Searching(Part):
             )
             return self._connection.call(self._search.FindSimilar, request, timeout_s=timeout_s)
 
-        return pages(page, lambda response: map(convert.similar, response.images))
+        return Results(page, lambda response: map(convert.similar, response.images), page_token=page_token)
+
+
+def _found(page: _Page) -> Iterable[SearchResult]:
+    return map(convert.result, page.response.results)
 
 
 def _id(field: str, value: str) -> str:

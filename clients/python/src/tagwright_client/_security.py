@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import grpc
 
 from ._errors import ArgumentInvalid, FieldViolation
-from ._token import CallCredentials, Token
+from ._token import CallCredentials, CallMetadata
 
 FilePath = str | os.PathLike[str]
 
@@ -37,18 +37,18 @@ class Security:
             raise refused(missing, "a client certificate and its key go together")
 
 
-def tls_credentials(security: Security, token: Token) -> grpc.ChannelCredentials:
+def tls_credentials(security: Security, metadata: CallMetadata) -> grpc.ChannelCredentials:
     """Return TLS with the authorities and the client certificate that were named; without, grpc's own authorities."""
     authorities = _authorities(security.ca_file) if security.ca_file is not None else None
     certificate = key = None
     if security.client_certificate_file is not None and security.client_key_file is not None:
         certificate, key = _pair(security.client_certificate_file, security.client_key_file)
-    return _signed(grpc.ssl_channel_credentials(authorities, private_key=key, certificate_chain=certificate), token)
+    return _signed(grpc.ssl_channel_credentials(authorities, private_key=key, certificate_chain=certificate), metadata)
 
 
-def local_credentials(kind: grpc.LocalConnectionType, token: Token) -> grpc.ChannelCredentials:
+def local_credentials(kind: grpc.LocalConnectionType, metadata: CallMetadata) -> grpc.ChannelCredentials:
     """Return plaintext within this machine: grpc looks at the peer's address and refuses any other machine."""
-    return _signed(grpc.local_channel_credentials(kind), token)
+    return _signed(grpc.local_channel_credentials(kind), metadata)
 
 
 def refused(field: str, why: str) -> ArgumentInvalid:
@@ -56,8 +56,8 @@ def refused(field: str, why: str) -> ArgumentInvalid:
     return ArgumentInvalid(f"{field}: {why}", field_violations=[FieldViolation(field=field, description=why)])
 
 
-def _signed(credentials: grpc.ChannelCredentials, token: Token) -> grpc.ChannelCredentials:
-    calls = grpc.metadata_call_credentials(CallCredentials(token), name="tagwright-token")
+def _signed(credentials: grpc.ChannelCredentials, metadata: CallMetadata) -> grpc.ChannelCredentials:
+    calls = grpc.metadata_call_credentials(CallCredentials(metadata), name="tagwright-token")
     return grpc.composite_channel_credentials(credentials, calls)
 
 

@@ -1,7 +1,11 @@
-"""The token of a client: what every call signs itself with. Nothing in here ever shows it."""
+"""What every call carries: the token that signs it, and the address of whom this program calls for.
+
+Nothing in here ever shows a token.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +17,8 @@ TOKEN_VARIABLE = "TAGWRIGHT_TOKEN"
 
 _LIMIT_BYTES = 4096  # the server takes 8 KiB of metadata in all
 _LOGIN = "Login"  # the one call that needs no token: an old one must not be in its way
+
+_Metadata = tuple[tuple[str, str], ...]
 
 
 class Token:
@@ -32,10 +38,24 @@ class Token:
         """Take another one from the next call on; None: none."""
         self._text = text
 
-    def metadata(self, method: str) -> tuple[tuple[str, str], ...]:
+    def metadata(self, method: str) -> _Metadata:
         """Return what a call of `method` (its bare name) carries."""
         text = self._text
         return (("authorization", f"Bearer {text}"),) if text is not None and method != _LOGIN else ()
+
+
+class CallMetadata:
+    """The token together with the IP address of whom this program calls for, which is no secret; None: itself."""
+
+    __slots__ = ("_forwarded", "_token")
+
+    def __init__(self, token: Token, forwarded_for: str | None = None) -> None:
+        self._token = token
+        self._forwarded: _Metadata = (("x-forwarded-for", forwarded_for),) if forwarded_for is not None else ()
+
+    def of(self, method: str) -> _Metadata:
+        """Return what a call of `method` (its bare name) carries."""
+        return (*self._token.metadata(method), *self._forwarded)
 
 
 def checked(token: str) -> str:
@@ -52,15 +72,29 @@ def checked(token: str) -> str:
     return token
 
 
-class CallCredentials(grpc.AuthMetadataPlugin):
-    """Gives each call the token, on channels that keep it secret; grpc itself refuses any other."""
+def checked_address(forwarded_for: str) -> str:
+    """Return an IP address as it is sent: without the zone of an IPv6 one, which is one machine's own word."""
+    if not isinstance(forwarded_for, str):
+        raise TypeError(f"forwarded_for is a string, not {type(forwarded_for).__name__}")
+    try:
+        return str(ipaddress.ip_address(forwarded_for)).partition("%")[0]
+    except ValueError as err:
+        why = "it is one IP address, such as 192.0.2.7 or 2001:db8::7"
+        raise ArgumentInvalid(
+            f"forwarded_for: {why}, not {forwarded_for!r}",
+            field_violations=[FieldViolation(field="forwarded_for", description=why)],
+        ) from err
 
-    def __init__(self, token: Token) -> None:
-        self._token = token
+
+class CallCredentials(grpc.AuthMetadataPlugin):
+    """Gives each call its metadata, on channels that keep the token secret; grpc itself refuses any other."""
+
+    def __init__(self, metadata: CallMetadata) -> None:
+        self._metadata = metadata
 
     def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
         """Answer grpc's question what this call carries."""
-        callback(self._token.metadata(str(context.method_name)), None)
+        callback(self._metadata.of(str(context.method_name)), None)
 
 
 class _CallDetails(NamedTuple):
@@ -72,49 +106,49 @@ class _CallDetails(NamedTuple):
     compression: Any
 
 
-class PlaintextToken(
+class PlaintextMetadata(
     grpc.UnaryUnaryClientInterceptor,
     grpc.UnaryStreamClientInterceptor,
     grpc.StreamUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
 ):
-    """Gives each call the token on a channel in plaintext, where grpc has no call credentials.
+    """Gives each call its metadata on a channel in plaintext, where grpc has no call credentials.
 
-    Only for connections whose caller said `insecure=True`.
+    With a token only for connections whose caller said `insecure=True`.
     """
 
-    def __init__(self, token: Token) -> None:
-        self._token = token
+    def __init__(self, metadata: CallMetadata) -> None:
+        self._metadata = metadata
 
     def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
     ) -> Any:
-        """Send one request with the token."""
+        """Send one request with the metadata."""
         return continuation(self._signed(client_call_details), request)
 
     def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
     ) -> Any:
-        """Send one request with the token."""
+        """Send one request with the metadata."""
         return continuation(self._signed(client_call_details), request)
 
     def intercept_stream_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request_iterator: Any
     ) -> Any:
-        """Send a stream with the token."""
+        """Send a stream with the metadata."""
         return continuation(self._signed(client_call_details), request_iterator)
 
     def intercept_stream_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request_iterator: Any
     ) -> Any:
-        """Send a stream with the token."""
+        """Send a stream with the metadata."""
         return continuation(self._signed(client_call_details), request_iterator)
 
     def _signed(self, details: grpc.ClientCallDetails) -> _CallDetails:
         return _CallDetails(
             method=details.method,
             timeout=details.timeout,
-            metadata=(*(details.metadata or ()), *self._token.metadata(details.method.rpartition("/")[2])),
+            metadata=(*(details.metadata or ()), *self._metadata.of(details.method.rpartition("/")[2])),
             credentials=details.credentials,
             wait_for_ready=details.wait_for_ready,
             compression=getattr(details, "compression", None),

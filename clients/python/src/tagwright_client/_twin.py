@@ -9,21 +9,23 @@ import asyncio
 import functools
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 from weakref import WeakSet
 
 from ._cancellation import Cancellation
 from ._client import Client
 from ._errors import ClientClosed
 from ._pool import Pool, closed_error
+from ._results import Results
 from ._search import SearchResults
 from ._search_values import Facet, SearchResult
 from ._values import Timings
 
 _Arguments = ParamSpec("_Arguments")
 _Value = TypeVar("_Value")
+_Answer = TypeVar("_Answer")
 
 
 class Twin:
@@ -34,19 +36,19 @@ class Twin:
         self._opening = threading.Lock()
         self._client: Client | None = None
         self._pool = Pool()
-        self._iterators: WeakSet[AsyncResults[Any]] = WeakSet()
+        self._streams: WeakSet[AsyncStream[Any]] = WeakSet()
 
     async def close(self) -> None:
         """End the connection, every call under way and every thread; calling it again does nothing."""
-        iterators = list(self._iterators)
+        streams = list(self._streams)
 
         def end() -> None:
             with self._opening:
                 self._connect = None
             if self._client is not None:
                 self._client.close()
-            for iterator in iterators:
-                iterator._end()
+            for stream in streams:
+                stream._end()
 
         await self._pool.close(end)
 
@@ -62,17 +64,99 @@ class Twin:
 
 
 class AsyncResults(AsyncIterator[_Value]):
-    """What a method of `AsyncClient` goes through: with `async for`. Nothing is sent before its first step.
+    """What a list has: `Results` for `async for`, or page by page. Nothing is sent before its first step.
+
+    Nothing is under way between two steps; a step that is cancelled can be made again.
+    """
+
+    def __init__(self, twin: Twin, make: Callable[[Client], Results[_Value]]) -> None:
+        self._twin = twin
+        self._make = make
+        self._asking = threading.Lock()
+        self._results: Results[_Value] | None = None
+
+    async def __anext__(self) -> _Value:
+        """Return the next value."""
+        while await self._ask(Results._fill):
+            if self._results is not None and self._results._ready:  # taken here, so that no cancelled step loses it
+                return self._results._ready.popleft()
+        raise StopAsyncIteration
+
+    async def next_page(self) -> tuple[_Value, ...]:
+        """Return the rest of the page that was begun, or else the next page; () where there is nothing more."""
+        while await self._ask(Results._fill):
+            if self._results is not None and self._results._ready:  # here, as above
+                return self._results._take()
+        return ()
+
+    async def next_page_token(self) -> str:
+        """Where to go on after the pages that were asked for so far: the `page_token` of a later call.
+
+        Empty where there is nothing more; before any page was asked for, the token that this began with.
+        """
+        return await self._ask(lambda results: results.next_page_token)
+
+    async def aclose(self) -> None:
+        """Do nothing, as there is nothing to end: for `contextlib.aclosing`, like the other iterators."""
+
+    async def _ask(self, ask: Callable[[Results[_Value]], _Answer]) -> _Answer:
+        def work() -> _Answer:
+            with self._asking:  # a step that was cancelled may still be ending
+                if self._results is None:
+                    self._results = self._make(self._twin._opened())
+                return ask(self._results)
+
+        return await self._twin._pool.run(work)
+
+
+class AsyncSearchResults(AsyncResults[SearchResult]):
+    """What a search found: `SearchResults` for `async for`, what it says of the whole result being awaited.
+
+    Nothing is under way between two steps; a step that is cancelled can be made again.
+    """
+
+    def __init__(self, twin: Twin, make: Callable[[Client], SearchResults]) -> None:
+        super().__init__(twin, make)
+
+    async def total_count(self) -> int:
+        """How many photos the whole result has; those that a diverse ranking put together count each."""
+        return await self._tell(lambda results: results.total_count)
+
+    async def facets(self) -> tuple[Facet, ...]:
+        """The commonest tags of the whole result, the commonest first.
+
+        Empty unless `include_facets` was said, and for results that go on from a `page_token`.
+        """
+        return await self._tell(lambda results: results.facets)
+
+    async def understood_query(self) -> str:
+        """The query as the server understood it: aliases as their tags, with `&`, `|`, `!` and parentheses."""
+        return await self._tell(lambda results: results.understood_query)
+
+    async def model_version(self) -> str:
+        """The model whose embeddings were compared, `name@version`; empty where no look was."""
+        return await self._tell(lambda results: results.model_version)
+
+    async def timings(self) -> Timings:
+        """Where the time of the first page's call went."""
+        return await self._tell(lambda results: results.timings)
+
+    async def _tell(self, tell: Callable[[SearchResults], _Answer]) -> _Answer:
+        return await self._ask(lambda results: tell(cast(SearchResults, results)))  # as it was made
+
+
+class AsyncStream(AsyncIterator[_Value]):
+    """What comes of work that goes on between two steps, for `async for`. Nothing is sent before its first step.
 
     Leaving the loop early ends it, as do `aclose()`, the cancellation of a step, and closing the client.
     """
 
-    def __init__(self, twin: Twin, make: Callable[[Client], Iterator[_Value]]) -> None:
+    def __init__(self, twin: Twin, make: Callable[[Client], Generator[_Value, None, None]]) -> None:
         self._begun = self._over = False
         self._pool = twin._pool
         self._cancellation = Cancellation()
         self._steps = _Steps(lambda: make(twin._opened()))
-        twin._iterators.add(self)
+        twin._streams.add(self)
 
     async def __anext__(self) -> _Value:
         """Return the next value."""
@@ -110,58 +194,6 @@ class AsyncResults(AsyncIterator[_Value]):
             return None
 
 
-class AsyncSearchResults(AsyncIterator[SearchResult]):
-    """What a search found: `SearchResults` for `async for`, what it says of the whole result being awaited.
-
-    Nothing is under way between two steps; a step that is cancelled can be made again.
-    """
-
-    def __init__(self, twin: Twin, make: Callable[[Client], SearchResults]) -> None:
-        self._twin = twin
-        self._make = make
-        self._asking = threading.Lock()
-        self._results: SearchResults | None = None
-
-    async def __anext__(self) -> SearchResult:
-        """Return the next photo."""
-        while await self._ask(SearchResults._fill):
-            if self._results is not None and self._results._ready:  # taken here, so that no cancelled step loses it
-                return self._results._ready.popleft()
-        raise StopAsyncIteration
-
-    async def total_count(self) -> int:
-        """How many photos the whole result has; those that a diverse ranking put together count each."""
-        return await self._ask(lambda results: results.total_count)
-
-    async def facets(self) -> tuple[Facet, ...]:
-        """The commonest tags of the whole result, the commonest first; empty unless `include_facets` was said."""
-        return await self._ask(lambda results: results.facets)
-
-    async def understood_query(self) -> str:
-        """The query as the server understood it: aliases as their tags, with `&`, `|`, `!` and parentheses."""
-        return await self._ask(lambda results: results.understood_query)
-
-    async def model_version(self) -> str:
-        """The model whose embeddings were compared, `name@version`; empty where no look was."""
-        return await self._ask(lambda results: results.model_version)
-
-    async def timings(self) -> Timings:
-        """Where the time of the first page's call went."""
-        return await self._ask(lambda results: results.timings)
-
-    async def aclose(self) -> None:
-        """Do nothing, as there is nothing to end: for `contextlib.aclosing`, like the other iterators."""
-
-    async def _ask(self, ask: Callable[[SearchResults], _Value]) -> _Value:
-        def work() -> _Value:
-            with self._asking:  # a step that was cancelled may still be ending
-                if self._results is None:
-                    self._results = self._make(self._twin._opened())
-                return ask(self._results)
-
-        return await self._twin._pool.run(work)
-
-
 def awaited(
     method: Callable[Concatenate[Client, _Arguments], _Value],
 ) -> Callable[Concatenate[Twin, _Arguments], Coroutine[Any, Any, _Value]]:
@@ -175,17 +207,16 @@ def awaited(
     return twin
 
 
-def iterated(
-    method: Callable[Concatenate[Client, _Arguments], Iterator[_Value]],
+def paged(
+    method: Callable[Concatenate[Client, _Arguments], Results[_Value]],
 ) -> Callable[Concatenate[Twin, _Arguments], AsyncResults[_Value]]:
-    """Return the twin of a method that returns an iterator."""
+    """Return the twin of a method that returns a list in pages."""
 
     @functools.wraps(method)
     def twin(self: Twin, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> AsyncResults[_Value]:
         return AsyncResults(self, lambda client: method(client, *args, **kwargs))
 
-    value = str(method.__annotations__["return"]).partition("[")[2].rstrip("]").partition(",")[0]
-    return _named(twin, method, returns=f"AsyncResults[{value}]")
+    return _named(twin, method, returns=f"AsyncResults[{_value_of(method)}]")
 
 
 def searched(
@@ -198,6 +229,18 @@ def searched(
         return AsyncSearchResults(self, lambda client: method(client, *args, **kwargs))
 
     return _named(twin, method, returns="AsyncSearchResults")
+
+
+def streamed(
+    method: Callable[Concatenate[Client, _Arguments], Generator[_Value, None, None]],
+) -> Callable[Concatenate[Twin, _Arguments], AsyncStream[_Value]]:
+    """Return the twin of a method that returns a generator."""
+
+    @functools.wraps(method)
+    def twin(self: Twin, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> AsyncStream[_Value]:
+        return AsyncStream(self, lambda client: method(client, *args, **kwargs))
+
+    return _named(twin, method, returns=f"AsyncStream[{_value_of(method)}]")
 
 
 class _Steps(Generic[_Value]):
@@ -235,6 +278,10 @@ def _next(iterator: Iterator[_Value]) -> tuple[()] | tuple[_Value]:
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _value_of(method: Callable[..., Any]) -> str:
+    return str(method.__annotations__["return"]).partition("[")[2].rstrip("]").partition(",")[0]
 
 
 def _named(twin: _Function, method: Callable[..., Any], *, returns: str) -> _Function:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from tagwright.v1 import tagging_service_pb2 as pb
 
 from . import _account_convert as arguments
 from . import _image_convert as convert
 from ._image_values import TagEntry
-from ._part import CALL_TIMEOUT_S, Part, pages
+from ._part import CALL_TIMEOUT_S, Part
+from ._results import Results
 
 VOCABULARY_TIMEOUT_S = 60.0  # a tag's new name is written on each of its photos
 
@@ -17,18 +18,29 @@ VOCABULARY_TIMEOUT_S = 60.0  # a tag's new name is written on each of its photos
 class Vocabulary(Part):
     """What every client can do about tags by themselves; what changes them is for administrators only."""
 
-    def tags(self, *, prefix: str = "", order: str = "NAME", timeout_s: float = CALL_TIMEOUT_S) -> Iterator[TagEntry]:
+    def tags(
+        self,
+        *,
+        prefix: str = "",
+        order: str = "NAME",
+        page_size: int | None = None,
+        page_token: str = "",
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> Results[TagEntry]:
         """Go through the tags of the photos that one may see, and those with rules, `timeout_s` for each page.
 
-        `prefix`: how their names begin. `order`: by "NAME", or by "COUNT", those of most photos first.
+        `prefix`: how their names begin. `order`: by "NAME", or by "COUNT", those of most photos first. `page_token`:
+        where to go on, from `next_page_token` of earlier results of the same arguments.
         """
         asked_prefix, asked_order = arguments.text("prefix", prefix), convert.order(order)
 
         def page(page_token: str) -> pb.ListTagsResponse:
-            request = pb.ListTagsRequest(prefix=asked_prefix, order=asked_order, page_token=page_token)
+            request = pb.ListTagsRequest(
+                prefix=asked_prefix, order=asked_order, page_size=page_size or 0, page_token=page_token
+            )
             return self._connection.call(self._stub.ListTags, request, timeout_s=timeout_s)
 
-        return pages(page, lambda response: map(convert.tag_entry, response.tags))
+        return Results(page, lambda response: map(convert.tag_entry, response.tags), page_token=page_token)
 
     def rename_tag(
         self, name: str, new_name: str, *, request_id: str | None = None, timeout_s: float = VOCABULARY_TIMEOUT_S

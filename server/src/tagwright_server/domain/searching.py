@@ -265,7 +265,7 @@ def _by_tags(photos: TaggedPhotos, found: Some, *, newest: bool) -> Ranked:
 def _by_look(
     photos: TaggedPhotos, looks: PhotoIndex, example: Example, who: Wanted, *, most: int
 ) -> tuple[Ranked, int]:
-    """Return the `most` nearest photos at most, and how many there are in the whole result."""
+    """Return the `most` nearest photos, more where the last are equally near, and how many the whole result has."""
     most = min(most, NEAREST)
     numbers, similarities = looks.nearest(example.embedding, limit=most + 1, wanted=who)
     its_own = -1 if example.image is None else example.image.number
@@ -273,6 +273,9 @@ def _by_look(
     here = np.flatnonzero((slots >= 0) & (numbers != its_own))[:most]  # some may have changed between the indexes
     near = similarities[here]
     found = Ranked(numbers[here], nearness(near), np.clip(near, 0.0, 1.0), slots[here])
+    if 1 < len(here) == most < NEAREST and near[-1] == near[-2]:
+        # Which of those that are equally near are among so few is chance: the next page would not know.
+        return _by_look(photos, looks, example, who, most=NEAREST)
     if len(here) < most or most == NEAREST:
         return found, len(here)
     itself = int(np.count_nonzero(numbers == its_own))  # the nearest there is, if it may be found at all
