@@ -24,7 +24,7 @@ LOCKS = sorted(path.stem for path in REQUIREMENTS.glob("*.in"))
 SHARED = ("run", "triton", "train", "dev")  # the layers of .venv
 # torch installs these; what only torch needs is as much its own business as torch is.
 TORCHS_OWN = re.compile(
-    r"torch(vision|audio)?|triton|nvidia-(?!pytriton).*|cuda-.*|networkx|fsspec|jinja2|setuptools|filelock"
+    r"torch(vision|audio)?|triton|nvidia-(?!pytriton).*|cuda-.*|networkx|fsspec|setuptools|filelock"
 )
 MACHINES = [
     {

@@ -166,7 +166,8 @@ async def _visit(
     threads: CapacityLimiter | None = None,
 ) -> Response:
     clients: Clients = request.app.state.clients
-    form, user = FormData(), None
+    form = FormData()
+    user: User | None = None
     address = address_of(request)
 
     def who() -> User:
