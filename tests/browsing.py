@@ -16,7 +16,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Playwright, Request, Response
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    FilePayload,
+    Page,
+    Playwright,
+    Request,
+    Response,
+)
 
 PATIENCE_MS = 12_000  # what a test waits at most for something that takes milliseconds on an idle machine
 SIZES: dict[str, dict[str, Any]] = {
@@ -24,6 +34,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
 }
 SCHEMES = ("light", "dark")
+_TALLEST = 2600  # of a screenshot, in pixels
+_NARROWEST = 320  # what a page of 1280 pixels has at 400 % (WCAG 1.4.10)
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--no-sandbox",
@@ -71,7 +83,7 @@ class Watch:
     def look_at(self, context: BrowserContext) -> None:
         """Look at every page of a context, those that it opens later as well."""
         context.on("weberror", lambda failed: self.problems.append(f"script failed: {failed.error}"))
-        context.on("console", lambda said: said.type == "error" and self._logged(said.text))
+        context.on("console", self._logged)
         context.on("request", self._asked)
         context.on("response", self._answered)
         context.on("dialog", self._dialog)
@@ -84,9 +96,9 @@ class Watch:
         missed = [words for words in self._expected if not any(words in line for line in self.problems)]
         assert not missed, f"it did not come: {missed}"
 
-    def _logged(self, text: str) -> None:
-        if not _SAID_OF_ANSWERS.match(text):
-            self.problems.append(f"logged: {text}")
+    def _logged(self, said: ConsoleMessage) -> None:
+        if said.type == "error" and not _SAID_OF_ANSWERS.match(said.text):
+            self.problems.append(f"logged: {said.text}")
 
     def _asked(self, request: Request) -> None:
         if not request.url.startswith((f"{self.origin}/", f"blob:{self.origin}/", "about:")):
@@ -138,6 +150,31 @@ def inaccessible(page: Page) -> list[str]:
     ]
 
 
+def photo_file(name: str, data: bytes) -> FilePayload:
+    """Return a file for a page to be given, said to be a JPEG."""
+    return {"name": name, "mimeType": "image/jpeg", "buffer": data}
+
+
+def look_at(page: Page, folder: Path, *, name: str, size: str, scheme: str) -> None:
+    """Keep a screenshot of a page as it is, and find it good: for whoever uses it, in however narrow a window."""
+    shoot(page, folder / f"{name}-{size}-{scheme}.png")
+    assert inaccessible(page) == []
+    assert not overflow(page), "it is wider than its window"
+    if scheme == "light" and size == "desktop":
+        assert unmarked(page) == []
+    if scheme == "light" and size == "phone":
+        page.set_viewport_size({"width": _NARROWEST, "height": 640})
+        assert not overflow(page), "it is wider than the narrowest window"
+
+
+def shoot(page: Page, path: Path) -> None:
+    """Take a screenshot of a page, down to where it becomes too tall to look at."""
+    page.evaluate("scrollTo(0, 0)")
+    pictures_there(page)
+    wide, tall = page.evaluate("() => [innerWidth, document.documentElement.scrollHeight]")
+    page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, "width": wide, "height": min(tall, _TALLEST)})
+
+
 def pictures_there(page: Page) -> None:
     """Wait until all pictures are there that are to be seen just now."""
     page.evaluate("""async () => {
@@ -156,7 +193,8 @@ def unmarked(page: Page, most: int = 40) -> list[str]:
             if (at === document.body) return "the end";
             const marks = [at, ...around.querySelectorAll(".soft")].map((each) => getComputedStyle(each));
             const box = around.getBoundingClientRect();
-            const marked = marks.some((style) => style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2);
+            const marked = marks.some((style) => style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2)
+                || at.matches("[type=date]:not(:focus-visible)"); // the browser marks its button for the calendar
             const seen = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
             return marked && seen ? "" : `${marked ? "out of sight" : "no mark"}: ${at.outerHTML.slice(0, 160)}`;
         }""")

@@ -32,14 +32,21 @@ _SEES = {"sky": 2, "animals": 1, "dog": 1, "flower": 0}  # which channel makes a
 
 
 class Colours(FakeBackend):
-    """A network that sees colours: the bluer a photo, the likelier a sky; photos of one colour look alike."""
+    """A network that sees colours: the bluer a photo, the likelier a sky; photos of one colour look alike.
+
+    What is in `overlooks` it does not see.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overlooks: set[str] = set()
 
     def infer(self, model: Bundle, pixels: NDArray[np.uint8], *, timeout_s: float) -> Prediction:
         seen = super().infer(model, pixels, timeout_s=timeout_s)
         colour = pixels.astype(np.float32).mean((1, 2)) / 255
         seen.scores[:] = 0.05
         for at, label in enumerate(model.labels):
-            if label.name in _SEES:
+            if label.name in _SEES and label.name not in self.overlooks:
                 seen.scores[:, at] = colour[:, _SEES[label.name]] ** 2
         seen.embedding[:] = looks(100 * colour[:, 2].clip(0, 1), model.embedding_size)
         seen.embedding[:, 2] = colour[:, 0] - colour[:, 1]
@@ -70,6 +77,7 @@ class Somebody:
             store=True,
             **{"file_name": f"{seed}.jpg", **options},
         )
+        assert kept.image_id is not None
         return kept.image_id
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from browsing import Watch
+from browsing import Watch, photo_file
 from photos import exif, iptc
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Page, expect
 from websites import MEADOW, Site, Somebody, picture
 
 from tagwright_server.store.records import Role
@@ -91,10 +91,8 @@ def test_a_file_name_that_is_hostile_stays_text_while_it_is_uploaded(page: Page,
     watch.expect("422 POST /upload/photo")
     page.goto("/upload")
     names = [f"{PICTURE}.jpg", f"{SCRIPT.replace('/', '')}.jpg", "{{7*7}}.jpg"]
-    files: list[FilePayload] = [
-        {"name": name, "mimeType": "image/jpeg", "buffer": picture(700 + n)} for n, name in enumerate(names)
-    ]
-    files.append({"name": f"bad {PICTURE}.jpg", "mimeType": "image/jpeg", "buffer": b"no photo"})
+    files = [photo_file(name, picture(700 + n)) for n, name in enumerate(names)]
+    files.append(photo_file(f"bad {PICTURE}.jpg", b"no photo"))
     page.locator("#photos").set_input_files(files)
     expect(page.locator("#upload-state")).to_contain_text("3 of 4 kept, 1 failed. Done.")
     for name in (*names, f"bad {PICTURE}.jpg"):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
-from browsing import Watch
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from browsing import Watch, photo_file
+from playwright.sync_api import Locator, Page, expect
 from websites import MEADOW, ROSE, SKY, Site, Somebody, picture
 
 Opening = Callable[..., Page]
@@ -124,10 +124,9 @@ def test_more_like_a_stored_photo_and_a_search_go_together(page: Page, ann: Some
 
 def test_more_like_a_photo_that_is_not_kept(page: Page, ann: Somebody) -> None:
     page.goto("/search?q=garden")
-    mine: FilePayload = {"name": "mine.jpg", "mimeType": "image/jpeg", "buffer": picture(4711, MEADOW)}
     type_more(page, " & !harbour")
     expect(found(page)).to_contain_text("!harbour")
-    page.get_by_label("Like a photo of yours").set_input_files(mine)
+    page.get_by_label("Like a photo of yours").set_input_files(photo_file("mine.jpg", picture(4711, MEADOW)))
     page.get_by_role("button", name="Find").click()
     expect(found(page)).to_contain_text("for garden & !harbour, the most alike first; your photo is not kept")
     expect(page.locator("#results .cell").first.get_by_role("img")).to_have_attribute("alt", re.compile("animals"))

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 
 import pytest
-from browsing import Watch
+from browsing import Watch, photo_file
 from playwright.sync_api import FilePayload, Locator, Page, expect
 from servers import PASSWORD, Latch
 from websites import MEADOW, ROSE, SKY, Site, Somebody, picture
@@ -24,11 +24,7 @@ _DROPPED = """(files) => {
 
 
 def photo(name: str, seed: int, colour: tuple[int, int, int] = SKY) -> FilePayload:
-    return {"name": name, "mimeType": "image/jpeg", "buffer": picture(seed, colour)}
-
-
-def text_file(name: str) -> FilePayload:
-    return {"name": name, "mimeType": "image/jpeg", "buffer": b"this is no photo"}
+    return photo_file(name, picture(seed, colour))
 
 
 def choose(page: Page, *files: FilePayload) -> None:
@@ -135,7 +131,7 @@ def test_a_preview_and_progress_are_seen_until_the_photo_was_looked_at(page: Pag
 def test_a_photo_that_is_refused_does_not_keep_the_others_back(page: Page, ann: Somebody, watch: Watch) -> None:
     watch.expect("422 POST /upload/photo")
     page.goto("/upload")
-    choose(page, photo("good.jpg", 40), text_file("bad.jpg"), photo("fine.jpg", 41))
+    choose(page, photo("good.jpg", 40), photo_file("bad.jpg", b"no photo"), photo("fine.jpg", 41))
     expect(state(page)).to_contain_text("2 of 3 kept, 1 failed. Done.")
     expect(result(page, "bad.jpg").locator(".error")).to_contain_text("This photo was not taken")
     assert {image.file_name for image in ann.client.images(owner=ann.name)} == {"good.jpg", "fine.jpg"}

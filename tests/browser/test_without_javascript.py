@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from browsing import Watch
+from browsing import Watch, photo_file
 from playwright.sync_api import Page, expect
 from servers import PASSWORD
 from websites import MEADOW, Somebody, picture
@@ -35,9 +35,9 @@ def test_several_photos_are_uploaded_and_one_that_is_refused_fails_alone(plain: 
     plain.goto("/upload")
     plain.locator("#photos").set_input_files(
         [
-            {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture(1, MEADOW)},
-            {"name": "bad.jpg", "mimeType": "image/jpeg", "buffer": b"no photo"},
-            {"name": "b.jpg", "mimeType": "image/jpeg", "buffer": picture(2)},
+            photo_file("a.jpg", picture(1, MEADOW)),
+            photo_file("bad.jpg", b"no photo"),
+            photo_file("b.jpg", picture(2)),
         ]
     )
     plain.get_by_label("Tags of your own").fill("plain, paper")

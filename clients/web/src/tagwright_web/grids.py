@@ -12,11 +12,12 @@ _TAGS_SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One photo: what stands below it, what a screen reader says, and how many others look the same."""
+    """One photo: what is said below it in place of its tags, why it was found, and how many others look the same."""
 
     image: Image
     tags: tuple[str, ...]
     note: str = ""
+    why: str = ""
     more_like_it: int = 0
 
     @property
@@ -41,12 +42,12 @@ def grid_of(results: SearchResults, address: Callable[[str], str]) -> Grid:
     return Grid(tuple(map(_cell, found)), results.total_count, address(token) if token else "")
 
 
-def cell_of(image: Image, *, note: str = "", more_like_it: int = 0) -> Cell:
+def cell_of(image: Image, *, note: str = "", why: str = "", more_like_it: int = 0) -> Cell:
     """Return how a photo is shown in a grid."""
     names = [tag.name for tag in image.tags if tag.state != "REJECTED"][:_TAGS_SHOWN]
-    return Cell(image, tuple(names), note, more_like_it)
+    return Cell(image, tuple(names), note, why, more_like_it)
 
 
 def _cell(result: SearchResult) -> Cell:
     why = "; ".join(match.why for match in result.matches)
-    return cell_of(result.image, note=why, more_like_it=len(result.collapsed_ids))
+    return cell_of(result.image, why=why, more_like_it=len(result.collapsed_ids))
