@@ -28,7 +28,7 @@ from playwright.sync_api import (
     Response,
 )
 
-PATIENCE_MS = 12_000  # what a test waits at most for something that takes milliseconds on an idle machine
+PATIENCE_MS = 45_000  # what a test waits at most for something that takes milliseconds on an idle machine
 SIZES: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
     "desktop": {"viewport": {"width": 1280, "height": 800}},
@@ -178,7 +178,10 @@ def shoot(page: Page, path: Path) -> None:
 def pictures_there(page: Page) -> None:
     """Wait until all pictures are there that are to be seen just now."""
     page.evaluate("""async () => {
-        const seen = [...document.images].filter((image) => image.getBoundingClientRect().top < innerHeight);
+        const seen = [...document.images].filter((image) => {
+            const { top, bottom, width } = image.getBoundingClientRect(); // one that is out of sight may never come
+            return width > 0 && bottom > 0 && top < innerHeight && image.checkVisibility();
+        });
         await Promise.all(seen.map((image) => image.decode().catch(() => {})));
     }""")
 
