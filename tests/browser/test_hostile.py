@@ -72,7 +72,7 @@ def test_tags_that_are_hostile_have_pages_lead_on_and_are_found(page: Page, trap
     page.goto("/search")
     page.get_by_label("Search by tags").press_sequentially("<img")
     page.get_by_role("option", name=PICTURE).click()
-    expect(page.get_by_role("status").filter(has_text="1 photo for")).to_be_visible()
+    expect(page.locator(".found").filter(has_text="1 photo for")).to_be_visible()
     is_harmless(page)
 
 

@@ -18,7 +18,7 @@ def box(page: Page) -> Locator:
 
 
 def found(page: Page) -> Locator:
-    return page.get_by_role("status").filter(has_text=re.compile(r"photos?\b"))
+    return page.locator("#results .found")
 
 
 def type_more(page: Page, text: str) -> None:

@@ -55,7 +55,7 @@ def test_a_wrong_password_is_said_and_the_name_is_still_there(stranger: Page, an
 
 def test_after_signing_in_one_is_where_one_wanted_to_go(stranger: Page, ann: Somebody) -> None:
     stranger.goto("/search?q=sky+%26+%22row+1%22&order=newest")
-    expect(stranger.get_by_role("status")).to_have_count(1)  # no word of a session that ended: there was none
+    expect(stranger.get_by_text("Your session has ended")).to_have_count(0)
     sign_in(stranger, ann.name)
     expect(stranger).to_have_url(re.compile(r"/search\?q=sky\+%26\+%22row\+1%22&order=newest$"))
     expect(stranger.get_by_label("Search by tags")).to_have_value('sky & "row 1"')
@@ -99,7 +99,7 @@ def test_a_session_that_ends_while_one_types_is_said_and_the_search_goes_on(
     expect(page.get_by_text("Your session has ended.")).to_be_visible()
     sign_in(page, ann.name)
     expect(page.get_by_label("Search by tags")).to_have_value(re.compile("garden"))
-    expect(page.get_by_role("status").filter(has_text="photos for")).to_be_visible()
+    expect(page.locator(".found").filter(has_text="photos for")).to_be_visible()
 
 
 def test_a_form_of_a_session_that_has_ended_does_nothing_and_says_so(

@@ -72,7 +72,7 @@ def test_one_searches_and_goes_on_page_by_page(plain: Page) -> None:
     plain.goto("/")
     plain.get_by_label("Search by tags").fill("harbour | garden")
     plain.get_by_role("button", name="Search", exact=True).click()
-    expect(plain.get_by_role("status").filter(has_text="150 photos")).to_be_visible()
+    expect(plain.locator(".found").filter(has_text="150 photos")).to_be_visible()
     seen = set[str | None]()
     for left in (True, True, True, False):
         seen |= {link.get_attribute("href") for link in plain.locator(".cell > a:first-child").all()}

@@ -160,8 +160,7 @@ def _ask_to_sign_in(request: Request, error: TokenInvalid) -> Response:
         page = urlsplit(request.headers.get("hx-current-url", ""))
         back = page.path + (f"?{page.query}" if page.query else "")
         return Response(status_code=401, headers={"hx-redirect": here("/sign-in", next=back, ended=1)})
-    shown = request.headers.get("sec-fetch-dest", "document") == "document"  # not a picture of a page, or a completion
-    if request.method == "GET" and shown:
+    if request.method == "GET":
         path = request.scope.get("raw_path", b"/").decode("ascii", "replace").partition("?")[0]
         back = path + (f"?{request.url.query}" if request.url.query else "")
         ended = 1 if token is not None else None
