@@ -47,8 +47,10 @@ _FLAGS = (
     "--disable-sync",
 )
 _SAID_OF_ANSWERS = re.compile(
-    r"Failed to load resource: the server responded with a status of \d|Response Status Error Code \d"
-)  # by Chromium and by htmx
+    r"Failed to load resource: the server responded with a status of \d"  # by Chromium
+    r"|Response Status Error Code \d"  # by htmx
+    r"|htmx:(sendAbort|afterRequest), \[object"  # by htmx of a request that the next key made useless
+)
 _SEES_VIOLATIONS = """
 addEventListener("securitypolicyviolation",
     (event) => console.error(`policy violated: ${event.violatedDirective} by ${event.blockedURI}`));

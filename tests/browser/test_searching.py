@@ -70,11 +70,14 @@ def test_a_query_that_cannot_be_read_is_said_with_its_place(page: Page, watch: W
     expect(notice).to_have_count(0)
 
 
-def test_a_query_that_cannot_be_read_is_said_on_a_page_of_its_own(page: Page, watch: Watch) -> None:
+def test_an_address_whose_query_cannot_be_read_says_so_and_lets_one_go_on(page: Page, watch: Watch) -> None:
     watch.expect("400 GET /search")
     page.goto("/search?q=" + quote("garden & ("))
-    expect(page.get_by_role("heading", name="This search cannot be read")).to_be_visible()
-    expect(page.locator(".words")).to_contain_text("^")
+    expect(page.get_by_role("alert")).to_contain_text("This search cannot be read")
+    expect(page.get_by_role("alert").locator(".words")).to_contain_text("^")
+    type_more(page, "sky)")
+    expect(found(page)).to_contain_text("for garden & sky")
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_results_are_narrowed_down_with_and_without_a_tag(page: Page) -> None:
