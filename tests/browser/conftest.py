@@ -1,4 +1,4 @@
-"""One server, its pages and one Chromium for all of these tests; nothing unexpected may happen in the browser.
+"""One server and its pages for all of these tests, one Chromium for each module; nothing unexpected may happen in the browser.
 
 Without playwright or a Chromium the whole tier is skipped. Screenshots are kept in the folder that
 TAGWRIGHT_SCREENSHOTS names, else in one of pytest's own.
@@ -38,23 +38,36 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One browser for all tests, each of which has a context of its own."""
-    from browsing import PATIENCE_MS, find_chromium, launch
+def chromium_path() -> str:
+    """Where Chromium is; without one, the tests are skipped."""
+    from browsing import find_chromium
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = find_chromium(playwright)
+    if path is None:
+        pytest.skip("there is no Chromium: install one, or name one in TAGWRIGHT_BROWSER")
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium(chromium_path: str) -> Iterator[Browser]:
+    """One browser for all tests of a module, each of which has a context of its own.
+
+    Not of the session: while playwright runs, so does its event loop in this thread, and the other tiers have their own.
+    """
+    from browsing import PATIENCE_MS, launch
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        path = find_chromium(playwright)
-        if path is None:
-            pytest.skip("there is no Chromium: install one, or name one in TAGWRIGHT_BROWSER")
-        browser = launch(playwright, path)
+        browser = launch(playwright, chromium_path)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server with photos that everybody sees, and its pages, one for all tests that bring their own people."""
     with website(tmp_path_factory.mktemp("site"), photos=PHOTOS) as site:
         yield site
