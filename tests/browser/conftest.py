@@ -1,4 +1,4 @@
-"""One server and its pages for all of these tests, one Chromium for each module; nothing unexpected may happen in the browser.
+"""One server and its pages for all of these tests, one Chromium a module; nothing unexpected may happen in it.
 
 Without playwright or a Chromium the whole tier is skipped. Screenshots are kept in the folder that
 TAGWRIGHT_SCREENSHOTS names, else in one of pytest's own.
@@ -54,7 +54,7 @@ def chromium_path() -> str:
 def chromium(chromium_path: str) -> Iterator[Browser]:
     """One browser for all tests of a module, each of which has a context of its own.
 
-    Not of the session: while playwright runs, so does its event loop in this thread, and the other tiers have their own.
+    While playwright runs, so does its event loop in this thread, where tests of other tiers start their own.
     """
     from browsing import PATIENCE_MS, launch
     from playwright.sync_api import expect, sync_playwright

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -68,7 +67,9 @@ def test_an_id_belongs_to_its_account(stored: Running) -> None:
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize("request_id", ["1", "x" * 36, "00000000-0000-0000-0000-000000000000", str(uuid.uuid1()), "\0"])
+@pytest.mark.parametrize(
+    "request_id", ["1", "x" * 36, "00000000-0000-0000-0000-000000000000", "c232ab00-9414-11ec-b3c8-9f6bdeced846", "\0"]
+)
 def test_an_id_that_is_no_uuid4_is_refused(stored: Running, request_id: str) -> None:
     assert failure_of(stored.auth.CreateApiKey, new_key(request_id=request_id)).wrong_fields == ["request_id"]
 

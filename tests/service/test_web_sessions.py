@@ -111,6 +111,24 @@ def test_a_session_that_has_ended_is_told_in_every_kind_of_answer(site: Site, ad
     assert "Your session has ended" in upload.words
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/photos/none", "/sign-out", "/admin", "/search?q=%28dog"])
+def test_a_page_that_says_what_is_wrong_leads_on(site: Site, ada: Somebody, visitor: Visitor, path: str) -> None:
+    page = visitor.get(path)
+    assert page.status in (400, 403, 404, 405)
+    for place in ("/mine", "/upload", "/account"):
+        assert f'href="{place}"' in page.text
+    assert 'href="/admin"' not in page.text
+    assert visitor.post("/sign-out", {"form_token": page.form_token}).location == "/sign-in?left=1"
+
+
+def test_a_guests_page_that_says_what_is_wrong_leads_to_the_first_page_alone(site: Site) -> None:
+    for cookies in ({}, {SESSION: "tws_" + "A" * 43}):
+        page = Visitor(site.address, cookies).get("/nowhere")
+        assert page.status == 404
+        assert re.findall(r'<a [^>]*href="([^"]*)"', page.text) == ["#main", "/", "/"]
+        assert "form_token" not in page.text
+
+
 @pytest.mark.parametrize("rubbish", ["", "x", "tws_" + "A" * 43, "a b", "\x80\xff", "A" * 5000, "é", '"quoted; x"'])
 def test_a_cookie_that_is_rubbish_is_no_session(site: Site, rubbish: str) -> None:
     visitor = Visitor(site.address, {SESSION: rubbish})

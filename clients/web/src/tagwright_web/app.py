@@ -28,13 +28,14 @@ from tagwright_web.headers import BodyLimit, SecurityHeaders
 from tagwright_web.pages import Pages, Static, here
 from tagwright_web.settings import Settings, SettingsError
 from tagwright_web.views import account, admin, home, photos, search, sign_in, tags, uploads
-from tagwright_web.visits import Threads, View, anyone, signed_in, wants_part
+from tagwright_web.visits import Threads, View, anyone, signed_in, visitor_of, wants_part
 
 log = logging.getLogger(__name__)
 
 _THREADS = 64  # calls of the SDK at once; a grid asks for some dozens of thumbnails
 _SLOW_THREADS, _GUEST_THREADS = 32, 16
 _FORM_BYTES = 1024 * 1024  # room for what is filled in beside the photos
+_WITHOUT_NAVIGATION = (401, 429)  # and with a server that fails: asking it who is there would be no better
 _PHOTOS_A_FORM = 20  # without JavaScript all photos of an upload come in one
 
 
@@ -141,14 +142,14 @@ def _routes(static: Static) -> list[BaseRoute]:
     ]
 
 
-def _sdk_error(request: Request, error: Exception) -> Response:
+async def _sdk_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TagwrightError)
     if isinstance(error, TokenInvalid):
-        return _ask_to_sign_in(request, error)
-    return _failure(request, failure_of(error))
+        return await _ask_to_sign_in(request, error)
+    return await _failure(request, failure_of(error))
 
 
-def _ask_to_sign_in(request: Request, error: TokenInvalid) -> Response:
+async def _ask_to_sign_in(request: Request, error: TokenInvalid) -> Response:
     """Have the visitor sign in and come back. What was to be changed is not changed: that has to be said."""
     token = sessions.token_of(request)
     request.app.state.clients.forget(token)
@@ -165,20 +166,23 @@ def _ask_to_sign_in(request: Request, error: TokenInvalid) -> Response:
         back = path + (f"?{request.url.query}" if request.url.query else "")
         ended = 1 if token is not None else None
         return RedirectResponse(here("/sign-in", next="" if back == "/" else back, ended=ended), 303)
-    return _failure(request, failure_of(error))  # an upload's photos wait, and go on after signing in elsewhere
+    return await _failure(request, failure_of(error))  # an upload's photos wait, and go on after signing in elsewhere
 
 
-def _failure(request: Request, error: Exception) -> Response:
+async def _failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
-    part = wants_part(request) or request.headers.get("x-form-token") is not None
     pages: Pages = request.app.state.pages
-    return pages.fail(error, {"user": None, "form_token": ""}, part=part)
+    if wants_part(request) or request.headers.get("x-form-token") is not None:
+        return pages.fail(error, {}, part=True)
+    user = None if error.status in _WITHOUT_NAVIGATION or error.status >= 500 else await visitor_of(request)
+    form_token = sessions.form_token(sessions.token_of(request) or "")
+    return pages.fail(error, {"user": user, "form_token": form_token}, part=False)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return _failure(request, Failure(404, "Not found", "There is no page at this address."))
+        return await _failure(request, Failure(404, "Not found", "There is no page at this address."))
     if error.status_code == 405:
-        return _failure(request, Failure(405, "Not here", "This address takes no such request."))
-    return _failure(request, Failure(error.status_code, "That cannot be done", error.detail))
+        return await _failure(request, Failure(405, "Not here", "This address takes no such request."))
+    return await _failure(request, Failure(error.status_code, "That cannot be done", error.detail))

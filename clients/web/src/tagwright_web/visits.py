@@ -110,7 +110,8 @@ class Visit:
 
     def show(self, template: str, **values: Any) -> Response:
         """Return a page, or the part of one that is wanted."""
-        around = {"visit": self, "user": None if values.pop("guest", False) else self.user}
+        user = None if values.pop("guest", False) else self.user
+        around = {"visit": self, "user": user, "form_token": self.form_token}
         return _pages(self.request).show(
             template,
             {**around, **values},
@@ -156,6 +157,22 @@ def anyone(view: View) -> Endpoint:
     return endpoint
 
 
+async def visitor_of(request: Request) -> User | None:
+    """Return who has signed in, for a page that no view made; None: nobody, or the server does not say."""
+    token = sessions.token_of(request)
+    if token is None:
+        return None
+    with suppress(TagwrightError):
+        return await run_in_threadpool(_who, request, token)
+    return None
+
+
+def _who(request: Request, token: str) -> User:
+    clients: Clients = request.app.state.clients
+    with clients.lend(token, address_of(request)) as client:
+        return client.who_am_i().user
+
+
 async def _visit(
     request: Request,
     view: View,
@@ -168,14 +185,9 @@ async def _visit(
     clients: Clients = request.app.state.clients
     form = FormData()
     user: User | None = None
-    address = address_of(request)
-
-    def who() -> User:
-        with clients.lend(token, address) as client:
-            return client.who_am_i().user
 
     def answer() -> Response:
-        with clients.lend(token, address) as client:
+        with clients.lend(token, address_of(request)) as client:
             visit = Visit(request, client, form, secret)
             if user is not None:
                 visit.user = user
@@ -189,7 +201,7 @@ async def _visit(
             try:
                 _check_origin(request)
                 if token is not None:  # before the form is read: some gigabytes may come
-                    user = await run_in_threadpool(who)
+                    user = await run_in_threadpool(_who, request, token)
                     _check_role(user, admin=admin)
                 if sent is not None:
                     _check_form(secret, sent)
