@@ -19,6 +19,8 @@ PIP := $(BIN)/python -m pip install -qq --no-input --no-deps
 LOCKED := $(PIP) --require-hashes
 EDITABLE := $(PIP) --no-build-isolation
 RUN_DISTS := protos clients/python clients/admin clients/web server
+# A module's tests share its servers, so they stay together; in the order of the folders, quick ones come last.
+WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 VERBS := help setup demo serve test check proto lock train evaluate evaluate-refinement evaluate-search bench clean
 
 .PHONY: $(VERBS) check-format check-lint check-types check-imports check-protos check-repository
@@ -37,7 +39,7 @@ serve: $(VENV)/.run ## run the server and its web pages until Ctrl-C, the first 
 	@exec $(BIN)/tagwright-web --with-server -- $(ARGS)
 
 test: $(VENV)/.dev ## run every test; ARGS go to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 check: check-format check-lint check-types check-imports check-protos check-repository ## look for faults without running: style, types, rooms, contract, locks, docs
 	@echo "make check: all clean"

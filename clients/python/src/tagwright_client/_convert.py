@@ -124,6 +124,8 @@ def model(message: model_pb2.Model) -> values.Model:
         architecture=message.architecture,
         embedding_size=message.embedding_size,
         create_time=created,
+        refines=message.refines,
+        batch_refiners=tuple(message.batch_refiners),
     )
 
 

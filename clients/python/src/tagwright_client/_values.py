@@ -147,7 +147,11 @@ class ModelLabel:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model that the server can run; `digest` is the SHA-256 of its network's file, in hexadecimal."""
+    """One model that the server can run; `digest` is the SHA-256 of its network's file, in hexadecimal.
+
+    `refines`: whether it judges user tags; `batch_refiners`: its refiners of whole libraries, which `retag` takes as
+    models, each `name@version`.
+    """
 
     name: str
     version: str
@@ -158,6 +162,8 @@ class Model:
     architecture: str
     embedding_size: int
     create_time: datetime | None
+    refines: bool = False
+    batch_refiners: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -114,7 +114,7 @@ def _routes(static: Static) -> list[BaseRoute]:
     return [
         Mount("/static", static),
         Route("/sign-in", anyone(sign_in.show), methods=["GET"]),
-        Route("/sign-in", anyone(sign_in.sign_in), methods=["POST"]),
+        Route("/sign-in", anyone(sign_in.sign_in, out_of_date=sign_in.ask_again), methods=["POST"]),
         post("/sign-out", sign_in.sign_out),
         get("/session", sign_in.session),
         get("/", home.show),
@@ -157,7 +157,9 @@ async def _ask_to_sign_in(request: Request, error: TokenInvalid) -> Response:
         left = RedirectResponse("/sign-in?left=1", 303)
         sessions.end(request, left)
         return left
-    if wants_part(request) and request.headers.get("x-form-token") is None:
+    if request.headers.get("sec-fetch-dest") == "image":
+        return Response(status_code=401)  # a form to sign in is no picture, and would make an open one out of date
+    if wants_part(request) and request.method == "GET":
         page = urlsplit(request.headers.get("hx-current-url", ""))
         back = page.path + (f"?{page.query}" if page.query else "")
         return Response(status_code=401, headers={"hx-redirect": here("/sign-in", next=back, ended=1)})
@@ -166,7 +168,7 @@ async def _ask_to_sign_in(request: Request, error: TokenInvalid) -> Response:
         back = path + (f"?{request.url.query}" if request.url.query else "")
         ended = 1 if token is not None else None
         return RedirectResponse(here("/sign-in", next="" if back == "/" else back, ended=ended), 303)
-    return await _failure(request, failure_of(error))  # an upload's photos wait, and go on after signing in elsewhere
+    return await _failure(request, failure_of(error))  # what was filled in stays, for after signing in elsewhere
 
 
 async def _failure(request: Request, error: Exception) -> Response:
@@ -176,7 +178,15 @@ async def _failure(request: Request, error: Exception) -> Response:
         return pages.fail(error, {}, part=True)
     user = None if error.status in _WITHOUT_NAVIGATION or error.status >= 500 else await visitor_of(request)
     form_token = sessions.form_token(sessions.token_of(request) or "")
-    return pages.fail(error, {"user": user, "form_token": form_token}, part=False)
+    return pages.fail(error, {"user": user, "form_token": form_token, "back": _form_of(request)}, part=False)
+
+
+def _form_of(request: Request) -> str:
+    """Return where the form is that was sent: loaded anew by a link, as the browser would send the old one again."""
+    page = urlsplit(request.headers.get("referer", ""))
+    if request.method != "POST" or page.netloc != request.headers.get("host"):
+        return ""
+    return sign_in.local(page.path + (f"?{page.query}" if page.query else ""))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

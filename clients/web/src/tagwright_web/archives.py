@@ -24,7 +24,8 @@ from tagwright_web.zips import ArchiveRefused, Contents, EntryRefused, PhotoArch
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 2
-_JOBS_MAX = 16  # each holds a file of some gigabytes
+_FILES_MAX = 16  # of some gigabytes each
+_DONE_MAX = 100
 _KEPT_S = 24 * 3600.0
 _FAILURES_SHOWN = 500
 
@@ -160,14 +161,23 @@ class Archives:
                 began=datetime.now(timezone.utc),
             )
             with self._lock:
-                if len(self._jobs) >= _JOBS_MAX:
-                    raise Failure(429, "Too many uploads", f"{_JOBS_MAX} zip files are here. Dismiss one first.")
+                if self._full():
+                    raise Failure(429, "Too many uploads", f"{_FILES_MAX} zip files are here. Dismiss one first.")
+                done = [each for each in self._jobs.values() if each.file.closed]
+                for each in done[: max(0, len(done) - _DONE_MAX + 1)]:
+                    self._forget(each)
                 self._jobs[job.id] = job
                 self._start(job, who)
         except BaseException:
             own.close()
             raise
         return job.id
+
+    @property
+    def full(self) -> bool:
+        """Whether no further zip file is taken, as too many wait, run, or have photos that failed."""
+        with self._lock:
+            return self._full()
 
     def seen(self) -> list[Seen]:
         """Return all uploads, the latest first."""
@@ -220,6 +230,9 @@ class Archives:
         with self._lock:
             for job in list(self._jobs.values()):
                 self._forget(job)
+
+    def _full(self) -> bool:
+        return sum(not job.file.closed for job in self._jobs.values()) >= _FILES_MAX
 
     def _start(self, job: _Job, who: Who) -> None:
         if self._closed:

@@ -79,6 +79,8 @@ class Failure(Exception):
     def headers(self) -> dict[str, str]:
         """The headers of the answer."""
         told = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        if self.status == 413:
+            told["connection"] = "close"  # the rest of the body is not read
         return told | {"x-form-token": "stale"} if self.stale else told
 
 

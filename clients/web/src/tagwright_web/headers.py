@@ -7,6 +7,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tagwright_web.failures import Failure
+
 # Nothing from elsewhere, nothing in the page itself: whatever gets into a page as text stays text. blob: are previews.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -50,7 +52,7 @@ class SecurityHeaders:
 
 
 class BodyLimit:
-    """Refuses bodies over a limit: at once where their size is told, else as soon as they get there."""
+    """Refuses bodies over a limit: at once where their size is told, else whoever reads them gets a Failure."""
 
     def __init__(self, app: ASGIApp, *, most: int, most_at: dict[str, int]) -> None:
         self._app = app
@@ -66,28 +68,20 @@ class BodyLimit:
         told = Headers(scope=scope).get("content-length", "0")
         if not told.isdigit() or int(told) > most:
             await _read_away(receive)
-            await _too_large(most)(scope, receive, send)
+            failure = _too_large(most)
+            await PlainTextResponse(f"{failure.text}\n", failure.status, failure.headers)(scope, receive, send)
             return
-        seen, begun = 0, False
+        seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > most:
-                raise _TooLarge
+                raise _too_large(most)
             return message
 
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, counted, sending)
-        except _TooLarge:
-            if not begun:
-                await _too_large(most)(scope, receive, send)
+        await self._app(scope, counted, send)
 
 
 async def _read_away(receive: Receive) -> None:
@@ -100,11 +94,5 @@ async def _read_away(receive: Receive) -> None:
             more = message["type"] == "http.request" and message.get("more_body", False)
 
 
-class _TooLarge(Exception):
-    pass
-
-
-def _too_large(most: int) -> PlainTextResponse:
-    return PlainTextResponse(
-        f"This is larger than the {most / 1024**2:,.0f} MiB that are taken here.\n", 413, {"connection": "close"}
-    )
+def _too_large(most: int) -> Failure:
+    return Failure(413, "Too large", f"This is larger than the {most / 1024**2:,.0f} MiB that are taken here.")

@@ -19,6 +19,7 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
@@ -137,6 +138,9 @@ def signed_in(view: View, *, admin: bool = False, slow: bool = False) -> Endpoin
     async def endpoint(request: Request) -> Response:
         token = sessions.token_of(request)
         if token is None:
+            if request.method == "POST":  # a page of another site brings no cookie, and does nothing here either
+                await _read_away(request)
+                _check_origin(request)
             raise TokenInvalid("Sign in first.")
         threads = _threads(request).slow if slow else None
         return await _visit(request, view, token=token, secret=token, admin=admin, threads=threads)
@@ -144,13 +148,17 @@ def signed_in(view: View, *, admin: bool = False, slow: bool = False) -> Endpoin
     return endpoint
 
 
-def anyone(view: View) -> Endpoint:
-    """Return an endpoint for whoever comes: calls are made without a token, and no number of them holds up others."""
+def anyone(view: View, *, out_of_date: View | None = None) -> Endpoint:
+    """Return an endpoint for whoever comes: calls are made without a token, and no number of them holds up others.
+
+    A form that is not this browser's, or not any more, is answered by `out_of_date`.
+    """
 
     async def endpoint(request: Request) -> Response:
         guest = sessions.guest_of(request) or sessions.new_guest()
-        response = await _visit(request, view, token=None, secret=guest, threads=_threads(request).guests)
-        if request.method == "GET" and guest != sessions.guest_of(request):
+        threads = _threads(request).guests
+        response = await _visit(request, view, token=None, secret=guest, threads=threads, out_of_date=out_of_date)
+        if guest != sessions.guest_of(request):
             sessions.make_guest(request, response, guest)
         return response
 
@@ -181,6 +189,7 @@ async def _visit(
     secret: str,
     admin: bool = False,
     threads: CapacityLimiter | None = None,
+    out_of_date: View | None = None,
 ) -> Response:
     clients: Clients = request.app.state.clients
     form = FormData()
@@ -211,7 +220,12 @@ async def _visit(
             form = await _read(request)
             if sent is None:
                 filled_in = form.get("form_token")
-                _check_form(secret, filled_in if isinstance(filled_in, str) else "")
+                try:
+                    _check_form(secret, filled_in if isinstance(filled_in, str) else "")
+                except Failure:
+                    if out_of_date is None:
+                        raise
+                    view = out_of_date
         return await anyio.to_thread.run_sync(answer, limiter=threads)
     except (Failure, TagwrightError):
         raise
@@ -247,6 +261,8 @@ def wants_part(request: Request) -> bool:
 async def _read(request: Request) -> FormData:
     try:
         return await request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX, max_part_size=_FIELD_BYTES_MAX)
+    except HTTPException as err:  # how Starlette says that a form is none, or has too many parts
+        raise Failure(err.status_code, "This form cannot be read", f"{err.detail} Nothing was done.") from None
     except ClientDisconnect:  # whoever sent it went on to another page: nothing to be told of in the log
         raise Failure(400, "Broken off", "The form did not come to its end. Nothing was done.") from None
     except OSError as err:

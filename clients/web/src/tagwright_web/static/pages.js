@@ -128,8 +128,51 @@
 
   function begin(root) {
     root.querySelectorAll("input[data-complete]:not([role=combobox])").forEach(completes);
-    root.querySelectorAll(".following [hx-get]").forEach((link) => ends.observe(link));
+    root.querySelectorAll(".following [hx-get]:not([data-waits])").forEach((link) => ends.observe(link));
   }
+
+  // Where what follows does not come, its place says why, and it is asked for again.
+  function later(link, why, seconds) {
+    const said = link.parentElement.querySelector("p") || document.createElement("p");
+    said.className = "soft";
+    said.setAttribute("role", "status");
+    said.textContent = `${why} Once more in ${seconds} s.`;
+    link.after(said);
+    link.dataset.waits = "";
+    setTimeout(() => {
+      said.remove();
+      delete link.dataset.waits;
+      ends.observe(link);
+    }, seconds * 1000);
+  }
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { xhr, requestConfig } = event.detail, link = requestConfig.elt;
+    if (!event.detail.isError || !link.matches(".following [hx-get]") || xhr.status === 401) return;
+    event.detail.shouldSwap = false;
+    const said = new DOMParser().parseFromString(xhr.response, "text/html").querySelector("strong");
+    later(link, said?.textContent || "That did not work.", Number(xhr.getResponseHeader("Retry-After")) || 5);
+  });
+
+  function notify(text, kind) {
+    const notice = document.createElement("div");
+    notice.className = `notice ${kind}`;
+    notice.setAttribute("role", "alert");
+    notice.textContent = text;
+    document.getElementById("notices")?.replaceChildren(notice);
+  }
+  // After signing in anew in another tab this page's forms are those of the session before: they become the new one's,
+  // if it is the same person's.
+  document.addEventListener("htmx:responseError", async ({ detail: { xhr } }) => {
+    if (xhr.status !== 403 || xhr.getResponseHeader("X-Form-Token") !== "stale") return;
+    const answer = await fetch("/session", { headers: { "HX-Request": "true" } });
+    if (!answer.ok) return;
+    const { username, form_token: token } = await answer.json();
+    if (username !== document.body.dataset.username) return;
+    for (const input of document.querySelectorAll("[name=form_token]")) input.value = token;
+    for (const form of document.querySelectorAll("form[hx-headers]"))
+      form.setAttribute("hx-headers", JSON.stringify({ "X-Form-Token": token }));
+    notify("You have signed in anew since this page was loaded. Nothing was done yet: once more, please.", "error");
+  });
 
   // Reviewing: up and down go from tag to tag, one key says what is to be said.
   const actions = { y: ".yes", n: ".no", u: ".undo" };
@@ -175,14 +218,11 @@
   });
   // A notice is about what was done last: the next thing done takes it away, but not a page that looks how far it is.
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.target.dataset.polls === undefined) document.getElementById("notices")?.replaceChildren();
+    if (event.target.dataset.unasked === undefined) document.getElementById("notices")?.replaceChildren();
   });
-  document.addEventListener("htmx:sendError", () => {
-    const notice = document.createElement("div");
-    notice.className = "notice error";
-    notice.setAttribute("role", "alert");
-    notice.textContent = "These pages cannot be reached. Try again in a moment.";
-    document.getElementById("notices")?.replaceChildren(notice);
+  document.addEventListener("htmx:sendError", ({ target }) => {
+    if (target.matches(".following [hx-get]")) later(target, "These pages cannot be reached.", 5);
+    else notify("These pages cannot be reached. Try again in a moment.", "error");
   });
   document.addEventListener("DOMContentLoaded", () => {
     document.documentElement.classList.add("scripted");

@@ -5,6 +5,8 @@
 
 (() => {
   const AT_ONCE = 3, PREVIEWS = 60, TRIES = 8, LINES = 30, FAILURES = 500, TELL_MS = 200;
+  const QUIET_MS = 60000, LOOK_MS = 180000; // without a byte sent; without an answer once all of them are
+  const REST_S = 30; // at most, before what could not be reached is tried again
   const number = (value) => value.toLocaleString("en");
   const made = (tag, className, text = "") => {
     const element = document.createElement(tag);
@@ -28,6 +30,10 @@
       this.counts = { all: 0, kept: 0, existing: 0, failed: 0, underWay: 0, passedOver: 0 };
       this.held = false; // until somebody has signed in again
       this.stranger = ""; // who has signed in meanwhile, if it is somebody else
+      this.resting = 0; // all photos wait: the server, or the way to it, has no time for any
+      this.rests = 0; // one after the other
+      this.why = "";
+      this.previews = 0; // on the screen
       this.telling = 0;
       this.began = null; // when, and with how many done
       this.parts = this.shown();
@@ -37,14 +43,20 @@
     }
     get busy() { return this.waiting.length > 0 || this.counts.underWay > 0; }
 
+    // What is said of the photos that are added now; later ones may be given something else.
+    options() {
+      const fields = "[name=tags], [name=author], [name=shared]:checked, [name=embedded]:checked";
+      return [...this.form.querySelectorAll(fields)].map((field) => [field.name, field.value]);
+    }
     add(files) {
+      const options = this.options();
       for (const file of files) {
         const path = file.path || file.webkitRelativePath || file.name;
         if (this.form.dataset.suffixes && (!/\.(jpe?g|png|webp)$/i.test(path) || /(^|\/)(\.|__MACOSX\/)/.test(path))) {
           this.counts.passedOver++;
           continue;
         }
-        const one = { file: file.file || file, path, item: null, tries: 0 };
+        const one = { file: file.file || file, path, options, item: null, tries: 0 };
         this.counts.all++;
         if (!this.brief) this.list.prepend(this.itemOf(one));
         this.waiting.push(one);
@@ -62,18 +74,20 @@
       bar.value = 0;
       bar.setAttribute("aria-label", `Sending ${file.name}`);
       box.append(made("h2", "", file.name), bar, made("p", "soft", "waiting"));
-      if (this.counts.all < PREVIEWS) {
+      if (this.previews < PREVIEWS) {
+        this.previews++;
         const picture = document.createElement("img");
         picture.alt = "";
         picture.src = URL.createObjectURL(file);
-        picture.addEventListener("load", () => URL.revokeObjectURL(picture.src), { once: true });
+        for (const end of ["load", "error"])
+          picture.addEventListener(end, () => URL.revokeObjectURL(picture.src), { once: true });
         card.append(picture);
       }
       card.append(box);
       return card;
     }
     go() {
-      while (!this.held && this.waiting.length && this.counts.underWay < AT_ONCE) this.send(this.waiting.shift());
+      while (!this.held && !this.resting && this.waiting.length && this.counts.underWay < AT_ONCE) this.send(this.waiting.shift());
       this.tell();
     }
     send(one) {
@@ -85,30 +99,35 @@
       const most = Number(this.form.dataset.mostBytes);
       if (one.file.size > most) return this.fail(one, `It has ${mib(one.file.size)} MiB; at most ${mib(most)} are taken.`);
       const data = new FormData();
-      for (const field of this.form.querySelectorAll("[name=tags], [name=author], [name=shared]:checked, [name=embedded]:checked"))
-        data.append(field.name, field.value);
+      for (const [name, value] of one.options) data.append(name, value);
       if (this.brief) data.append("brief", "1");
       data.append("photo", one.file, one.file.name);
       const request = new XMLHttpRequest(), bar = one.item.querySelector("progress"), words = one.item.querySelector("p");
+      let quiet = 0;
+      const within = (ms) => { clearTimeout(quiet); quiet = setTimeout(() => request.abort(), ms); };
       request.open("POST", this.form.dataset.upload);
       request.setRequestHeader("X-Form-Token", this.token);
       request.upload.addEventListener("progress", (event) => {
+        within(QUIET_MS);
         if (bar && event.lengthComputable) bar.value = event.loaded / event.total;
         if (words) words.textContent = "being sent";
       });
       request.upload.addEventListener("load", () => {
+        within(LOOK_MS);
         bar?.removeAttribute("value"); // how long looking takes is not known
         if (words) words.textContent = "being looked at";
       });
       request.addEventListener("load", () => this.answered(one, request));
-      request.addEventListener("error", () => this.later(one, 3, "The pages cannot be reached."));
-      request.addEventListener("timeout", () => this.later(one, 3, "That took too long."));
-      request.timeout = 180000;
+      request.addEventListener("error", () => this.broken(one, "The pages cannot be reached."));
+      request.addEventListener("abort", () => this.broken(one, "That took too long."));
+      request.addEventListener("loadend", () => clearTimeout(quiet));
+      within(QUIET_MS);
       request.send(data);
     }
     async answered(one, request) {
       const { status } = request;
       if (status === 200) {
+        this.rests = 0;
         this.counts.underWay--;
         this.counts.kept++;
         this.put(one.item, request.response);
@@ -123,8 +142,8 @@
         if (!renewed) return this.hold(one);
         this.waiting.unshift(one);
         this.go();
-      } else if (status === 429 || status === 503 || status === 504) {
-        this.later(one, Number(request.getResponseHeader("Retry-After")) || 2, this.words(request.response));
+      } else if (status === 429 || status === 503 || (status === 504 && ++one.tries <= TRIES)) {
+        this.rest(one, this.words(request.response), Number(request.getResponseHeader("Retry-After")));
       } else this.fail(one, this.words(request.response) || `The answer was ${status}.`);
     }
     // The form's token is bound to the session: after signing in anew there is another one. Somebody else's will not do.
@@ -139,20 +158,25 @@
         return true;
       } catch { return false; }
     }
-    later(one, seconds, why) {
+    // A connection that broke counts against the photo only where the pages are there for others.
+    async broken(one, why) {
+      const there = await fetch("/session", { headers: { "HX-Request": "true" } }).then(() => true, () => false);
+      if (there && ++one.tries > TRIES) this.fail(one, why);
+      else this.rest(one, why, 0);
+    }
+    // All photos wait, and none is given up: as long as the server asks, else longer each time.
+    rest(one, why, seconds) {
       this.counts.underWay--;
-      one.tries++;
-      if (one.tries > TRIES) {
-        this.counts.underWay++;
-        return this.fail(one, why);
+      this.wait(one);
+      if (!this.resting) {
+        const rest = seconds || Math.min(2 ** ++this.rests, REST_S);
+        this.why = `${why} Once more in ${rest} s.`;
+        this.resting = setTimeout(() => { this.resting = 0; this.why = ""; this.go(); }, rest * 1000);
       }
-      const words = one.item.querySelector("p");
-      if (words) words.textContent = `${why} Once more in ${seconds} s.`;
-      this.counts.underWay++; // its place is kept: the server asked for less, not for the next one
-      setTimeout(() => { this.counts.underWay--; this.waiting.unshift(one); this.go(); }, seconds * 1000);
       this.tell();
     }
     fail(one, why) {
+      this.gone(one.item);
       this.counts.underWay--;
       this.counts.failed++;
       this.failed.push(one);
@@ -175,13 +199,16 @@
       lines.append(line);
     }
     hold(one) {
-      this.waiting.unshift(one);
       this.held = true;
+      this.wait(one);
+      this.tell();
+    }
+    wait(one) {
+      this.waiting.unshift(one);
       const words = one.item.querySelector("p");
       if (words) words.textContent = "waiting";
       const bar = one.item.querySelector("progress");
       if (bar) bar.value = 0;
-      this.tell();
     }
     async resume() {
       if (!(await this.renew())) return this.tell();
@@ -199,7 +226,11 @@
       }
       this.go();
     }
+    gone(item) {
+      if (item.querySelector("img[src^='blob:']")) this.previews--;
+    }
     put(item, html) {
+      this.gone(item);
       const parsed = new DOMParser().parseFromString(html, "text/html"); // runs no script, and the policy allows none
       item.replaceChildren(...parsed.body.childNodes);
     }
@@ -234,10 +265,11 @@
       if (this.brief && existing) words.push(`${number(existing)} of them were there already`);
       if (failed) words.push(`${number(failed)} failed`);
       if (passedOver) words.push(`${number(passedOver)} other file${passedOver === 1 ? "" : "s"} passed over`);
-      parts.said.textContent = `${words.join(", ")}${ended ? ". Done." : this.held ? "" : this.pace(done, all)}`;
+      parts.said.textContent = `${words.join(", ")}${ended ? ". Done." : this.held ? "" : this.why ? `. ${this.why}` : this.pace(done, all)}`;
       parts.bar.max = all || 1;
       parts.bar.value = done;
-      if (ended && parts.loud.textContent !== parts.said.textContent) parts.loud.textContent = parts.said.textContent;
+      const loud = ended ? parts.said.textContent : this.why || parts.loud.textContent;
+      if (parts.loud.textContent !== loud) parts.loud.textContent = loud;
       if (this.held && !parts.notice.isConnected) {
         parts.notice.replaceChildren(parts.why, parts.link, ", then ", parts.goOn);
         parts.bar.after(parts.notice);

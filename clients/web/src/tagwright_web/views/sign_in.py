@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from tagwright_client import LoginFailed, Overloaded, RateLimited, TagwrightError
 from tagwright_web import sessions
 from tagwright_web.clients import Clients
-from tagwright_web.failures import failure_of
+from tagwright_web.failures import Failure, failure_of
 from tagwright_web.visits import Visit, address_of
 
 
@@ -24,11 +24,17 @@ def sign_in(visit: Visit) -> Response:
     try:
         login = visit.client.login(visit.given("username"), visit.secret_given("password"))
     except (LoginFailed, RateLimited, Overloaded) as err:
-        return _ask(visit, error=err)
+        return _ask(visit, failure_of(err))
     _end(visit, sessions.token_of(visit.request))
     response = RedirectResponse(local(visit.given("next")), status_code=303)
     sessions.begin(visit.request, response, login.access_token)
     return response
+
+
+def ask_again(visit: Visit) -> Response:
+    """Ask once more: another tab has signed in or out since the form was made."""
+    text = "Somebody has signed in or out in another tab since. The password once more, please."
+    return _ask(visit, Failure(403, "Not signed in yet", text))
 
 
 def sign_out(visit: Visit) -> Response:
@@ -61,8 +67,7 @@ def _end(visit: Visit, token: str | None) -> None:
     clients.forget(token)
 
 
-def _ask(visit: Visit, error: TagwrightError | None = None) -> Response:
-    failure = None if error is None else failure_of(error)
+def _ask(visit: Visit, failure: Failure | None = None) -> Response:
     response = visit.show(
         "sign_in.html",
         guest=True,

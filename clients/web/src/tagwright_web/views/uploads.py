@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from tagwright_client import PhotoTags, Tag, TagwrightError, TokenInvalid
+from tagwright_client import Busy, ModelUnavailable, Overloaded, PhotoTags, Tag, TagwrightError, TokenInvalid
 from tagwright_web.decisions import Judged, judged
 from tagwright_web.failures import Failure, failure_of
 from tagwright_web.visits import Visit
 
 _TIMEOUT_S = 120.0
+_WAIT_S = 60.0  # that all photos of a form wait together for a server that is busy; with JavaScript the browser waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,10 @@ def upload(visit: Visit) -> Response:
     if not files:
         raise Failure(400, "No photo", "Choose one photo at least.")
     uploaded = []
+    give_up_at = time.monotonic() + _WAIT_S
     for file in files:
         try:
-            uploaded.append(_kept(visit, file))
+            uploaded.append(_kept_at_last(visit, file, give_up_at))
         except TokenInvalid as err:
             if not uploaded:
                 raise
@@ -63,6 +66,18 @@ def upload_one(visit: Visit) -> Response:
         raise Failure(400, "No photo", "One photo at a time comes here.")
     template = "parts/uploaded_line.html" if visit.given("brief") else "parts/uploaded.html"
     return visit.show(template, each=_kept(visit, files[0], brief=bool(visit.given("brief"))))
+
+
+def _kept_at_last(visit: Visit, file: UploadFile, give_up_at: float) -> Uploaded:
+    while True:
+        try:
+            return _kept(visit, file)
+        except (Overloaded, Busy, ModelUnavailable) as err:
+            wait_s = err.retry_after_s or 1.0
+            if time.monotonic() + wait_s > give_up_at:
+                raise
+            time.sleep(wait_s)
+            file.file.seek(0)
 
 
 def _kept(visit: Visit, file: UploadFile, *, brief: bool = False) -> Uploaded:

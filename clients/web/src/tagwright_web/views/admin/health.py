@@ -24,10 +24,10 @@ _STAGES = ("decode", "queue", "inference", "refinement", "search", "store")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service said to one call, and how long that took."""
+    """Whether one kind of work is done, tried on `what`, and how long that took."""
 
-    service: str
-    call: str
+    work: str
+    what: str
     took_ms: float
     failure: Failure | None = None
 
@@ -57,8 +57,7 @@ def show(visit: Visit) -> Response:
 
 def try_model(visit: Visit) -> Response:
     """Have a model look at the test picture, which is not kept."""
-    picture = (STATIC / "sample.jpg").read_bytes()
-    tags = visit.client.tag(picture, model=visit.given("model") or None)
+    tags = visit.client.tag(_picture(), model=visit.given("model") or None)
     tried = Tried(tags, stages(tags.timings))
     if visit.part_wanted:
         return visit.show("admin/parts/tried.html", tried=tried)
@@ -82,21 +81,21 @@ def stages(timings: Timings) -> tuple[Stage, ...]:
 
 def _show(visit: Visit, tried: Tried | None = None) -> Response:
     client = visit.client
-    signed_in, _ = _asked("AuthService", "WhoAmI", lambda: client.who_am_i(timeout_s=_TIMEOUT_S))
-    listed, served = _asked("TaggingService", "ListModels", lambda: client.models(timeout_s=_TIMEOUT_S))
-    suggested, _ = _asked(
-        "SearchService", "SuggestTags", lambda: client.suggest_tags("", max_suggestions=1, timeout_s=_TIMEOUT_S)
+    tagged, _ = _asked("Tagging", "the test picture", lambda: client.tag(_picture(), timeout_s=_TIMEOUT_S))
+    searched, photos = _asked(
+        "Searching", "all photos", lambda: client.search("", page_size=1, timeout_s=_TIMEOUT_S).total_count
     )
+    served = _or_none(lambda: client.models(timeout_s=_TIMEOUT_S))
     running = _or_none(
         lambda: [each for each in client.operations(timeout_s=_TIMEOUT_S).next_page() if not each.finished]
     )
     durations: Durations = visit.request.app.state.durations
     return visit.show(
         "admin/health.html",
-        answers=(signed_in, listed, suggested),
+        answers=(tagged, searched),
         served=served,
         default=_default(served),
-        photos=_or_none(lambda: client.search("", page_size=1, timeout_s=_TIMEOUT_S).total_count),
+        photos=photos,
         accounts=_or_none(lambda: _counted(visit)),
         running=running,
         events=_or_none(lambda: client.list_audit_events(page_size=_EVENTS, timeout_s=_TIMEOUT_S).next_page()),
@@ -105,15 +104,19 @@ def _show(visit: Visit, tried: Tried | None = None) -> Response:
     )
 
 
-def _asked(service: str, call: str, ask: Callable[[], _T]) -> tuple[Answer, _T | None]:
+def _picture() -> bytes:
+    return (STATIC / "sample.jpg").read_bytes()
+
+
+def _asked(work: str, what: str, ask: Callable[[], _T]) -> tuple[Answer, _T | None]:
     start_s = time.perf_counter()
     try:
         said = ask()
     except TokenInvalid:
         raise
     except TagwrightError as err:
-        return Answer(service, call, _since_ms(start_s), failure_of(err)), None
-    return Answer(service, call, _since_ms(start_s)), said
+        return Answer(work, what, _since_ms(start_s), failure_of(err)), None
+    return Answer(work, what, _since_ms(start_s)), said
 
 
 def _or_none(ask: Callable[[], _T]) -> _T | None:

@@ -31,11 +31,13 @@ def show_all(visit: Visit) -> Response:
     """Show the operations, the latest first, and ask what to do anew."""
     listed = visit.client.operations(page_size=_A_PAGE, page_token=visit.asked("page"))
     found = listed.next_page()
+    models = visit.client.models()
     return visit.show(
         "admin/operations.html",
         operations=found,
         following=listed.next_page_token,
-        models=[model.id for model in visit.client.models()],
+        models=[model.id for model in models],
+        batch_refiners=[name for model in models for name in model.batch_refiners],
     )
 
 

@@ -15,7 +15,8 @@ from tagwright_web.zips import ArchiveRefused
 
 def show(visit: Visit) -> Response:
     """Ask for a folder or a zip file, and show the zip files that are under way."""
-    return visit.show("admin/uploads.html", jobs=_archives(visit).seen())
+    archives = _archives(visit)
+    return visit.show("admin/uploads.html", jobs=archives.seen(), full=archives.full)
 
 
 def begin(visit: Visit) -> Response:
