@@ -6,6 +6,7 @@ import gzip
 import http.client
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from email.message import Message
 from html import unescape
@@ -79,7 +80,9 @@ class Visitor:
     def sign_in(self, username: str, password: str = PASSWORD, **fields: str) -> Page:
         return self.post("/sign-in", {"username": username, "password": password, **fields}, at="/sign-in")
 
-    def send(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Page:
+    def send(
+        self, method: str, path: str, body: Iterable[bytes] | bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Page:
         where = urlsplit(self.address)
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE_S)
         kept = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}

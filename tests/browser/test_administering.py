@@ -16,6 +16,7 @@ from servers import PASSWORD, await_true
 from websites import MEADOW, Site, Somebody, picture
 
 from tagwright_client import Client, LoginFailed, TokenInvalid
+from tagwright_server.errors import ModelUnavailable
 from tagwright_server.store.records import Role
 
 Opening = Callable[..., Page]
@@ -111,7 +112,7 @@ def test_a_zip_file_is_done_in_the_background_with_counts_and_failures(page: Pag
     page.locator("#archive").set_input_files([zipped({**files, **bad})])
     page.locator("#zip-tags").fill("zipped")
     page.get_by_role("button", name="Send the zip file").click()
-    expect(page).to_have_url(re.compile(r"/admin/uploads/\w"))
+    expect(page).to_have_url(re.compile(r"/admin/uploads/[\w-]"))
     expect(page.locator("#progress")).to_contain_text("6 of 6 photos")
     expect(page.get_by_role("button", name="Dismiss it")).to_be_visible()
     assert count(page, "stored").inner_text() == "4"
@@ -197,9 +198,31 @@ def test_a_tag_is_renamed_merged_and_given_rules(page: Page, boss: Somebody) -> 
 
 def test_the_model_is_tried_and_shows_where_the_time_went(page: Page) -> None:
     page.goto("/admin")
-    expect(page.get_by_text("answers", exact=True)).to_have_count(3)
+    expect(page.get_by_text("works", exact=True)).to_have_count(2)
     page.get_by_role("button", name="Tag the picture").click()
     expect(page.locator("#tried")).to_contain_text("inference")
+
+
+def test_a_model_that_does_not_answer_is_seen_at_a_glance(page: Page, site: Site) -> None:
+    site.eye.error = ModelUnavailable("the model is away on purpose", retry_after_s=1)
+    try:
+        page.goto("/admin")
+    finally:
+        site.eye.error = None
+    tagging = page.locator(".answer").filter(has=page.get_by_role("heading", name="Tagging"))
+    expect(tagging.get_by_text("does not work", exact=True)).to_be_visible()
+    expect(tagging).to_contain_text("The model does not answer")
+    expect(page.get_by_text("works", exact=True)).to_have_count(1)
+
+
+def test_photos_are_tagged_anew_once_however_often_one_clicks(page: Page, boss: Somebody) -> None:
+    before = {operation.id for operation in boss.client.operations()}
+    page.goto("/admin/operations")
+    page.get_by_label("Only of this account").fill(boss.name)
+    page.get_by_label("Model that looks at them").select_option(label=boss.client.models().models[0].batch_refiners[0])
+    page.get_by_role("button", name="Tag them anew").dblclick()
+    expect(page).to_have_url(re.compile(r"/admin/operations/[\w-]"))
+    assert len({operation.id for operation in boss.client.operations()} - before) == 1
 
 
 def test_the_audit_log_is_narrowed_down(page: Page, boss: Somebody) -> None:

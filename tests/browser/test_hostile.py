@@ -113,6 +113,18 @@ def test_a_form_of_another_site_does_nothing(browse: Opening, ann: Somebody, sit
     assert ann.client.image(id).owner == ann.name
 
 
+def test_another_site_signs_nobody_out(browse: Opening, ann: Somebody, site: Site, watch: Watch) -> None:
+    watch.expect("asked elsewhere: http://evil.test:", "403 POST /sign-out")
+    page = browse(token=ann.token)
+    evil = f"<form method=post action='{site.address}/sign-out'><button>Win a prize</button></form>"
+    page.route("http://evil.test:81/", lambda route: route.fulfill(body=evil, content_type="text/html"))
+    page.goto("http://evil.test:81/")
+    page.get_by_role("button", name="Win a prize").click()
+    expect(page.get_by_role("heading", name="Refused")).to_be_visible()
+    page.goto("/mine")
+    expect(page.get_by_role("heading", name="My photos")).to_be_visible()
+
+
 def test_a_form_with_a_made_up_token_is_refused_and_said(page: Page, ann: Somebody, watch: Watch) -> None:
     id = ann.keep("mine")
     watch.expect(f"403 POST /photos/{id}")

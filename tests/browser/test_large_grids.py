@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from browsing import Watch
 from playwright.sync_api import Page, Request, expect
 
 _CELLS = 5_000
@@ -41,6 +43,25 @@ def test_a_grid_of_thousands_of_photos_scrolls_smoothly(page: Page, record_prope
         record_property(name, value)
     assert took["down"] == _FRAMES * _STEP
     assert took["moved"] < 3 * took["still"] + 17, took  # beside frames in which nothing moves, whatever else runs here
+
+
+def test_a_grid_says_why_it_does_not_go_on_and_goes_on_by_itself(page: Page, watch: Watch) -> None:
+    watch.expect("503 GET /search")
+    busy = '<div class="notice error" role="alert"><strong>The server is busy.</strong> Try again.</div>'
+    answers = {"status": 503, "headers": {"retry-after": "2"}, "body": busy}
+    page.clock.install()
+    page.route(re.compile("/search.*page="), lambda route: route.fulfill(**answers))
+    page.goto("/search?q=garden+%7C+harbour")
+    following = page.locator(".following")
+    following.scroll_into_view_if_needed()
+    for _ in range(3):
+        expect(following).to_contain_text("The server is busy. Once more in 2 s.")
+        page.clock.run_for(2_000)
+    expect(page.locator("#notices")).to_be_empty()
+    before = page.locator(".cell").count()
+    page.unroute(re.compile("/search.*page="))
+    page.clock.run_for(2_000)
+    expect(page.locator(".cell").nth(before)).to_be_attached()
 
 
 def test_thumbnails_are_asked_for_when_they_come_near(page: Page) -> None:

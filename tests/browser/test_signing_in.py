@@ -80,8 +80,10 @@ def test_signing_out_ends_the_session_at_the_server(page: Page, ann: Somebody, s
     expect(page).to_have_title("Sign in · Tagwright")  # nothing that was seen comes back
 
 
-def test_a_session_that_ended_meanwhile_is_said_and_one_comes_back(page: Page, ann: Somebody, site: Site) -> None:
-    end_session(site, ann)
+def test_a_session_that_ended_meanwhile_is_said_and_one_comes_back(
+    page: Page, ann: Somebody, site: Site, watch: Watch
+) -> None:
+    end_session(site, ann, watch)
     page.goto("/tags/garden?order=newest")
     expect(page.get_by_text("Your session has ended.")).to_be_visible()
     sign_in(page, ann.name)
@@ -94,7 +96,7 @@ def test_a_session_that_ends_while_one_types_is_said_and_the_search_goes_on(
 ) -> None:
     watch.expect("401 GET /search")
     page.goto("/search?q=garden")
-    end_session(site, ann)
+    end_session(site, ann, watch)
     page.get_by_label("Search by tags").press_sequentially(" & sky")
     expect(page.get_by_text("Your session has ended.")).to_be_visible()
     sign_in(page, ann.name)
@@ -111,10 +113,47 @@ def test_a_form_of_a_session_that_has_ended_does_nothing_and_says_so(
     alike = page.get_by_role("region", name="Looks like it")
     alike.scroll_into_view_if_needed()
     expect(alike.locator(".cell").first).to_be_visible()
-    end_session(site, ann)
+    end_session(site, ann, watch)
     page.get_by_role("button", name="Share it with everybody here").click()
     expect(page.get_by_role("heading", name="Your session has ended")).to_be_visible()
     assert ann.client.image(id).visibility == "PRIVATE"
+
+
+def test_a_change_for_which_the_session_had_ended_is_made_after_signing_in_in_another_tab(
+    page: Page, ann: Somebody, site: Site, watch: Watch
+) -> None:
+    id = ann.keep("mine")
+    watch.expect(f"401 POST /photos/{id}/tags", f"403 POST /photos/{id}/tags")
+    page.goto(f"/photos/{id}")
+    end_session(site, ann, watch)
+    add = page.get_by_label("Add a tag")
+    add.fill("summer")
+    add.press("Enter")
+    notice = page.locator("#notices")
+    expect(notice).to_contain_text("Your session has ended")
+    with page.expect_popup() as opened:
+        notice.get_by_role("link", name="Sign in in another tab").click()
+    sign_in(opened.value, ann.name)
+    expect(opened.value.get_by_role("heading", name="Latest")).to_be_visible()
+    add.press("Enter")
+    expect(notice).to_contain_text("You have signed in anew since")
+    add.press("Enter")
+    expect(page.locator("#tags").get_by_role("link", name="summer", exact=True)).to_be_visible()
+    assert "summer" in {tag.name for tag in ann.client.image(id).tags}
+
+
+def test_two_tabs_may_ask_to_sign_in(stranger: Page, ann: Somebody, watch: Watch) -> None:
+    watch.expect("403 POST /sign-in")
+    stranger.goto("/mine")
+    with stranger.context.expect_page() as opened:
+        stranger.evaluate("open('/sign-in')")
+    sign_in(opened.value, ann.name)
+    expect(opened.value.get_by_role("heading", name="Latest")).to_be_visible()
+    sign_in(stranger, ann.name)
+    expect(stranger.get_by_role("alert")).to_contain_text("The password once more, please.")
+    expect(stranger.get_by_label("Name")).to_have_value(ann.name)
+    sign_in(stranger, ann.name)
+    expect(stranger.get_by_role("heading", name="My photos")).to_be_visible()
 
 
 def test_one_signs_in_with_keys_alone(stranger: Page, ann: Somebody) -> None:
@@ -131,7 +170,8 @@ def test_one_signs_in_with_keys_alone(stranger: Page, ann: Somebody) -> None:
     expect(stranger.get_by_role("heading", name="Latest")).to_be_visible()
 
 
-def end_session(site: Site, who: Somebody) -> None:
+def end_session(site: Site, who: Somebody, watch: Watch) -> None:
     """End the session of somebody's browser, at the server."""
+    watch.allow("/thumbnail")  # of photos that come into view later
     with Client.connect(f"grpc://{site.app.address}", token=who.token) as client:
         client.logout()

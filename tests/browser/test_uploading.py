@@ -13,6 +13,7 @@ from servers import PASSWORD, Latch
 from websites import MEADOW, ROSE, SKY, Site, Somebody, picture
 
 from tagwright_client import Client
+from tagwright_server.errors import ModelUnavailable
 
 _DROPPED = """(files) => {
     const dropped = new DataTransfer();
@@ -166,6 +167,54 @@ def test_an_upload_waits_while_the_pages_are_away(page: Page, ann: Somebody, wat
     page.clock.run_for(30_000)
     expect(state(page)).to_contain_text("1 of 1 kept. Done.")
     assert len(list(ann.client.images(owner=ann.name))) == 1
+
+
+def test_an_upload_waits_while_the_model_is_away(
+    page: Page, ann: Somebody, site: Site, latch: Latch, watch: Watch
+) -> None:
+    watch.expect("503 POST /upload/photo")
+    page.clock.install()
+    page.goto("/upload")
+    site.eye.error = ModelUnavailable("away on purpose", retry_after_s=1)
+    choose(page, *(photo(f"{n}.jpg", n) for n in range(100, 106)))
+    for _ in range(12):
+        expect(state(page)).to_contain_text("0 of 6 kept. The model does not answer")
+        page.clock.run_for(30_000)
+    site.eye.error = None
+    page.clock.run_for(30_000)
+    expect(state(page)).to_contain_text("6 of 6 kept. Done.")
+    assert len(list(ann.client.images(owner=ann.name))) == 6
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(page: Page, ann: Somebody, latch: Latch) -> None:
+    page.clock.install()
+    page.goto("/upload")
+    latch.close()
+    choose(page, photo("late.jpg", 110))
+    latch.await_arrivals()
+    page.clock.run_for(180_000)
+    expect(state(page)).to_contain_text("That took too long. Once more in 2 s.")
+    latch.open()
+    page.clock.run_for(2_000)
+    expect(state(page)).to_contain_text("1 of 1 kept. Done.")
+    assert len(list(ann.client.images(owner=ann.name))) == 1
+
+
+def test_what_is_filled_in_holds_for_the_photos_that_are_added_then(page: Page, ann: Somebody, latch: Latch) -> None:
+    page.goto("/upload")
+    latch.close()
+    page.get_by_label("Tags of your own").fill("early")
+    choose(page, *(photo(f"early {n}.jpg", n) for n in range(120, 125)))
+    expect(state(page)).to_contain_text("0 of 5 kept")
+    page.get_by_label("Tags of your own").fill("late")
+    page.get_by_label("Everybody who signs in may see them").check()
+    choose(page, photo("late.jpg", 125))
+    latch.open()
+    expect(state(page)).to_contain_text("6 of 6 kept. Done.")
+    for image in ann.client.images(owner=ann.name):
+        name = image.file_name.split()[0].removesuffix(".jpg")
+        assert image.visibility == {"early": "PRIVATE", "late": "SHARED"}[name]
+        assert {tag.name for tag in image.tags} & {"early", "late"} == {name}
 
 
 def test_photos_wait_for_somebody_whose_session_ends_in_the_middle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -215,6 +216,38 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(visitor: Visitor)
     answer = visitor.send("POST", "/upload/photo", b"", headers)
     assert answer.status == 413
     assert "MiB" in answer.text
+
+
+def test_a_body_that_grows_too_large_is_refused_as_soon_as_it_is(visitor: Visitor) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "X-Form-Token": visitor.get("/upload").form_token}
+    begin = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="large.jpg"\r\n\r\n'
+    chunks = itertools.chain([begin], itertools.repeat(bytes(MIB), 21))  # nobody says how large it is
+    answer = visitor.send("POST", "/upload/photo", chunks, headers)
+    assert answer.status == 413
+    assert "21 MiB" in answer.words
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"--x\r\n\r\n--x--"),
+        ("multipart/form-data; boundary=x", b"no part"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n' * 600,
+        ),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\n\r\n--x--"),
+        ("application/x-www-form-urlencoded", b"a=" + b"b" * 70_000),
+        ("application/x-www-form-urlencoded", b"a=b&" * 300),
+        ("application/json", b"{"),
+        ("", b"\xff\x00"),
+    ],
+)
+def test_a_form_that_is_none_is_refused_and_nobodys_fault(visitor: Visitor, kind: str, body: bytes) -> None:
+    for guest in (visitor, Visitor(visitor.address)):
+        for path in ("/sign-in", "/account/keys"):
+            answer = guest.send("POST", path, body, {"Content-Type": kind})
+            assert answer.status in (400, 401, 403), path  # the fixture sees that nothing is logged of it
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from servers import PASSWORD
 from visitors import Visitor
 from websites import Site, Somebody, website
 
@@ -109,6 +110,11 @@ def test_a_session_that_has_ended_is_told_in_every_kind_of_answer(site: Site, ad
     upload = visitor.post("/upload/photo", {}, X_Form_Token=token)
     assert upload.status == 401
     assert "Your session has ended" in upload.words
+    change = visitor.post("/photos/x/tags", {"form_token": token}, HX_Request="true")
+    assert (change.status, change.headers["hx-redirect"]) == (401, None)
+    assert "Sign in in another tab" in change.words
+    picture = visitor.get("/photos/x/thumbnail", Sec_Fetch_Dest="image")
+    assert (picture.status, picture.body, visitor.set_cookies) == (401, b"", [])
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/photos/none", "/sign-out", "/admin", "/search?q=%28dog"])
@@ -170,6 +176,38 @@ def test_a_form_of_another_session_is_refused(site: Site, ada: Somebody, visitor
     assert visitor.post("/account/keys", {"name": "k", "scope": "search", "form_token": stolen}).status == 403
     assert list(ada.client.list_api_keys()) == []
     assert Visitor(site.address).post("/sign-in", {"username": ada.name, "password": "x"}).status == 403
+
+
+def test_a_form_to_sign_in_that_is_out_of_date_is_shown_anew_and_then_works(site: Site, ada: Somebody) -> None:
+    visitor = Visitor(site.address)
+    old = visitor.get("/sign-in?next=%2Fmine").form_token
+    visitor.sign_in(ada.name)  # in another tab
+    fields = {"username": ada.name, "password": PASSWORD, "next": "/mine"}
+    again = visitor.post("/sign-in", {**fields, "form_token": old})
+    assert again.status == 403
+    assert "Not signed in yet" in again.words
+    assert f'value="{ada.name}"' in again.text
+    assert PASSWORD not in again.text
+    assert visitor.post("/sign-in", {**fields, "form_token": again.form_token}).location == "/mine"
+
+
+@pytest.mark.parametrize("headers", [{"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}])
+def test_another_site_signs_nobody_in_or_out(site: Site, ada: Somebody, headers: dict[str, str]) -> None:
+    visitor = Visitor(site.address)
+    for path in ("/sign-out", "/sign-in"):
+        answer = visitor.post(path, {"username": ada.name, "password": PASSWORD}, **headers)
+        assert (answer.status, answer.location) == (403, "None")
+        assert answer.headers["clear-site-data"] is None
+        assert SESSION not in visitor.cookies
+
+
+def test_a_form_that_is_refused_leads_back_to_where_it_was(site: Site, visitor: Visitor) -> None:
+    refused = visitor.post("/account/keys", {"form_token": "x.y"}, Referer=f"{site.address}/account?a=1")
+    assert 'href="/account?a=1">Back to the form' in refused.text
+    for elsewhere in ("https://evil.example/x", f"{site.address}//evil.example/", "x", ""):
+        refused = visitor.post("/account/keys", {"form_token": "x.y"}, Referer=elsewhere)
+        assert refused.status == 403
+        assert "evil.example" not in refused.text
 
 
 def test_no_two_pages_have_the_same_form_token_and_all_of_a_session_work(visitor: Visitor) -> None:

@@ -324,10 +324,21 @@ def test_the_latest_upload_comes_first_and_a_dismissed_one_is_gone(archives: Arc
 
 
 def test_no_more_than_some_zip_files_are_kept(archives: Archives) -> None:
-    for _ in range(16):
-        stored(archives, packed(photos(1)))
+    for _ in range(20):
+        stored(archives, packed(photos(1)))  # read to the end: its file is closed
+    ids = [begin(archives, packed({"a.jpg": b"bad"})) for _ in range(16)]
+    for id in ids:
+        awaited(archives, id)
+    assert archives.full
     with pytest.raises(Failure, match="Dismiss one first"):
         begin(archives, packed(photos(1)))
+    archives.dismiss(ids[0])
+    stored(archives, packed(photos(1)))
+
+
+def test_of_uploads_that_are_done_the_latest_hundred_are_told(archives: Archives) -> None:
+    ids = [stored(archives, packed(photos(1))).id for _ in range(103)]
+    assert [seen.id for seen in archives.seen()] == ids[:2:-1]
 
 
 def test_an_upload_is_forgotten_when_its_time_is_over(server: Server) -> None:

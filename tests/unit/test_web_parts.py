@@ -49,6 +49,8 @@ def test_a_tag_is_written_as_the_server_writes_it(name: str) -> None:
         ("(cat | sea)", False, And((Or((CAT, SEA)), DOG))),
         ('"cat | sea"', False, And((TagTerm("cat | sea"), DOG))),
         ('"cat \\" | sea"', False, And((TagTerm('cat " | sea'), DOG))),
+        ("(cat)or(sea)", False, And((Or((CAT, SEA)), DOG))),
+        ('"cat"OR sea', False, And((Or((CAT, SEA)), DOG))),
     ],
 )
 def test_one_more_tag_narrows_all_of_a_query(query: str, without: bool, tree: server.Node) -> None:
@@ -56,7 +58,7 @@ def test_one_more_tag_narrows_all_of_a_query(query: str, without: bool, tree: se
 
 
 @TRIES
-@given(st.text('ab|&!() "\\', max_size=16), NAMES)
+@given(st.lists(st.sampled_from([*'ab|&!() "\\', "or"]), max_size=16).map("".join), NAMES)
 def test_what_narrows_a_query_that_can_be_read_can_be_read_and_means_both(query: str, name: str) -> None:
     try:
         before, term = read(query), read(word(name))

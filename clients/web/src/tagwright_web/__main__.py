@@ -46,6 +46,7 @@ def _serve(told: Settings, listener: socket.socket) -> None:
     from tagwright_web.app import create_app
 
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it would tell each start and stop in six lines
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # whoever sent a form that is none is told so
     scheme = "https" if told.tls_certificate is not None else "http"
     config = uvicorn.Config(
         create_app(told, address=f"{scheme}://{_shown(listener)}"),

@@ -30,7 +30,7 @@ def _grouped(query: str) -> str:
             continue
         quoted = char == '"'
         depth += (char == "(") - (char == ")")
-        top.append(char if not depth and char not in '()"' else " ")
+        top.append(char if not depth and char not in '()"!&' else " ")
     outer = "".join(top)
     has_or = "|" in outer or any(part.casefold() == "or" for part in outer.split())
     return f"({query.strip()})" if has_or else query.strip()
