@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 
 import pytest
 from browsing import Watch, photo_file
 from playwright.sync_api import Page, expect
 from servers import PASSWORD
-from websites import MEADOW, Somebody, picture
+from websites import MEADOW, Site, Somebody, picture
+
+from tagwright_server.errors import ModelUnavailable
 
 Opening = Callable[..., Page]
 
@@ -49,6 +52,24 @@ def test_several_photos_are_uploaded_and_one_that_is_refused_fails_alone(plain: 
     kept = list(ann.client.images(owner=ann.name))
     assert {image.file_name for image in kept} == {"a.jpg", "b.jpg"}
     assert all({"plain", "paper"} <= {tag.name for tag in image.tags} for image in kept)
+
+
+def test_photos_wait_a_while_for_a_model_that_is_away(plain: Page, ann: Somebody, site: Site) -> None:
+    def there_again() -> None:
+        site.eye.error = None
+
+    plain.goto("/upload")
+    plain.locator("#photos").set_input_files([photo_file(f"{n}.jpg", picture(10 + n)) for n in range(3)])
+    site.eye.error = ModelUnavailable("away on purpose", retry_after_s=1)
+    back = threading.Timer(1.5, there_again)
+    back.start()
+    try:
+        plain.get_by_role("button", name="Upload").click()
+        expect(plain.get_by_role("heading", name="2.jpg")).to_be_visible()
+    finally:
+        back.join()
+    expect(plain.locator(".result.failed")).to_have_count(0)
+    assert len(list(ann.client.images(owner=ann.name))) == 3
 
 
 def test_tags_are_corrected(plain: Page, ann: Somebody) -> None:
