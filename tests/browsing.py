@@ -136,7 +136,9 @@ def opened(
     if token is not None:
         context.add_cookies([{"name": "tagwright_session", "value": token, "url": watch.origin, "httpOnly": True}])
     try:
-        yield context.new_page()
+        page = context.new_page()
+        page.on("filechooser", lambda chooser: None)  # begins to intercept them: a quick test would come before that
+        yield page
     finally:
         context.close()
 

@@ -130,6 +130,20 @@ def test_a_preview_and_progress_are_seen_until_the_photo_was_looked_at(page: Pag
     expect(card.get_by_role("progressbar")).to_have_count(0)
 
 
+def test_sixty_previews_are_on_the_screen_at_most_and_later_photos_have_theirs(page: Page, latch: Latch) -> None:
+    page.goto("/upload")
+    latch.close()
+    choose(page, *(photo(f"{n}.jpg", n) for n in range(200, 262)))
+    previews = page.locator("#uploaded img[src^='blob:']")
+    expect(state(page)).to_contain_text("0 of 62 kept")
+    expect(previews).to_have_count(60)
+    latch.open()
+    expect(state(page)).to_contain_text("62 of 62 kept. Done.")
+    latch.close()
+    choose(page, photo("later.jpg", 262))
+    expect(previews).to_have_count(1)
+
+
 def test_a_photo_that_is_refused_does_not_keep_the_others_back(page: Page, ann: Somebody, watch: Watch) -> None:
     watch.expect("422 POST /upload/photo")
     page.goto("/upload")

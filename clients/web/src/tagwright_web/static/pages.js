@@ -153,9 +153,9 @@
     later(link, said?.textContent || "That did not work.", Number(xhr.getResponseHeader("Retry-After")) || 5);
   });
 
-  function notify(text, kind) {
+  function alarm(text) {
     const notice = document.createElement("div");
-    notice.className = `notice ${kind}`;
+    notice.className = "notice error";
     notice.setAttribute("role", "alert");
     notice.textContent = text;
     document.getElementById("notices")?.replaceChildren(notice);
@@ -171,7 +171,7 @@
     for (const input of document.querySelectorAll("[name=form_token]")) input.value = token;
     for (const form of document.querySelectorAll("form[hx-headers]"))
       form.setAttribute("hx-headers", JSON.stringify({ "X-Form-Token": token }));
-    notify("You have signed in anew since this page was loaded. Nothing was done yet: once more, please.", "error");
+    alarm("You have signed in anew since this page was loaded. Nothing was done yet: once more, please.");
   });
 
   // Reviewing: up and down go from tag to tag, one key says what is to be said.
@@ -222,7 +222,7 @@
   });
   document.addEventListener("htmx:sendError", ({ target }) => {
     if (target.matches(".following [hx-get]")) later(target, "These pages cannot be reached.", 5);
-    else notify("These pages cannot be reached. Try again in a moment.", "error");
+    else alarm("These pages cannot be reached. Try again in a moment.");
   });
   document.addEventListener("DOMContentLoaded", () => {
     document.documentElement.classList.add("scripted");
