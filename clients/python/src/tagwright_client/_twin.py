@@ -286,5 +286,6 @@ def _value_of(method: Callable[..., Any]) -> str:
 
 def _named(twin: _Function, method: Callable[..., Any], *, returns: str) -> _Function:
     twin.__qualname__ = f"AsyncClient.{method.__name__}"
+    # mypy knows no such attribute of a function; inspect does (PEP 362)
     twin.__signature__ = inspect.signature(method).replace(return_annotation=returns)  # type: ignore[attr-defined]
     return twin
